@@ -1,0 +1,96 @@
+"""Checkpoints: safetensors whose header carries, as JSON, what is not a tensor. Nothing is ever unpickled."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from segdistill.atomic import replacing
+from segdistill.errors import SegdistillError
+
+
+def save(path: Path, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
+    """Write tensors and JSON state into one file, wholly or not at all."""
+    plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    with replacing(path) as temporary:
+        save_file(plain, str(temporary), metadata={"state": json.dumps(state)})
+
+
+def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and JSON state of a checkpoint.
+
+    Raises:
+        SegdistillError: missing, damaged, or not a safetensors file (a pickle is refused, never loaded).
+    """
+    if not path.is_file():
+        raise SegdistillError(f"{path}: no such checkpoint; the run has not finished an epoch, or it was deleted")
+    with open(path, "rb") as file:
+        start = file.read(2)
+    if start == b"PK" or start[:1] == b"\x80":
+        raise SegdistillError(
+            f"{path} is a pickle (a torch.save file), which can run code when it is read; it was not read. "
+            "Checkpoints of segdistill are safetensors: convert the weights with safetensors.torch.save_file"
+        )
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+            return tensors, json.loads((file.metadata() or {}).get("state", "{}"))
+    except (SafetensorError, ValueError, OSError) as error:
+        raise SegdistillError(f"{path} is damaged or not a safetensors file ({error}); restore it or train again") from None
+
+
+def load_weights(network: nn.Module, tensors: Mapping[str, Tensor], source: Path) -> None:
+    """Put weights into a network.
+
+    Raises:
+        SegdistillError: they are of another architecture; the first differences are named.
+    """
+    own = network.state_dict()
+    missing = sorted(own.keys() - tensors.keys())
+    extra = sorted(tensors.keys() - own.keys())
+    shapes = [
+        f"{name} {tuple(tensors[name].shape)} instead of {tuple(own[name].shape)}"
+        for name in own.keys() & tensors.keys()
+        if own[name].shape != tensors[name].shape
+    ]
+    if missing or extra or shapes:
+        found = [f"missing {', '.join(missing[:3])}"] * bool(missing) + [f"unknown {', '.join(extra[:3])}"] * bool(extra)
+        found += sorted(shapes)[:3]
+        raise SegdistillError(
+            f"{source} does not fit {type(network).__name__} ({'; '.join(found)}); "
+            "it was made by another architecture or other settings: compare the recipes"
+        )
+    network.load_state_dict(dict(tensors))
+
+
+def optimizer_tensors(optimizer: Any) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The optimizer's state as flat tensors and JSON."""
+    state = optimizer.state_dict()
+    tensors: dict[str, Tensor] = {}
+    scalars: dict[str, Any] = {}
+    for index, values in state["state"].items():
+        for name, value in values.items():
+            if isinstance(value, Tensor):
+                tensors[f"optimizer.{index}.{name}"] = value
+            else:
+                scalars[f"{index}.{name}"] = value
+    return tensors, {"groups": state["param_groups"], "scalars": scalars}
+
+
+def restore_optimizer(optimizer: Any, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
+    """The reverse of `optimizer_tensors`."""
+    restored: dict[int, dict[str, Any]] = {}
+    for key, tensor in tensors.items():
+        if key.startswith("optimizer."):
+            _, index, name = key.split(".", 2)
+            restored.setdefault(int(index), {})[name] = tensor
+    for key, value in state["scalars"].items():
+        index, name = key.split(".", 1)
+        restored.setdefault(int(index), {})[name] = value
+    optimizer.load_state_dict({"state": restored, "param_groups": state["groups"]})

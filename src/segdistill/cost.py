@@ -1,0 +1,197 @@
+"""What a network costs: parameters and operations, counted without allocating; latency and memory, measured."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.utils.flop_counter import FlopCounterMode
+
+from segdistill.errors import SegdistillError
+from segdistill.thop_convention import watch
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Of one network at one input of batch 1: true counts, and those in the convention of the papers."""
+
+    parameters: int
+    macs: int  # multiply-adds of convolutions, linear layers, matrix products (half of FlopCounterMode)
+    thop_parameters: int
+    thop_macs: int  # printed as "GFLOPs" in most papers, divided by 1e9
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Time of one forward pass, and memory while it ran, with what they depend on."""
+
+    median_ms: float
+    p95_ms: float
+    fastest_ms: float
+    peak_memory_mb: float  # resident memory of the whole process at its peak (CUDA: allocated on the device)
+    added_memory_mb: float  # that peak less what was resident (allocated) before the first forward
+    input: tuple[int, ...]  # (batch, channels, *space)
+    repeats: int
+    warm_up: int
+    threads: int
+    device: str
+    precision: str
+    backend: str
+
+
+def count(network: nn.Module, image_shape: Sequence[int]) -> Counts:
+    """Count for one image of (channels, *space), in evaluation mode, on the meta device.
+
+    Neither the activations nor a second copy of the weights are allocated, and the network is left as it was.
+    Operations that torch's FlopCounterMode does not know (norms, activations, interpolation) are not in
+    `macs`. Raises SegdistillError where the network cannot run without data (control flow on values, tensors
+    that are neither parameters nor buffers).
+    """
+    states = {
+        name: torch.empty_like(tensor, device="meta")
+        for name, tensor in (*network.named_parameters(), *network.named_buffers())
+    }
+    image = torch.empty((1, *image_shape), device="meta")
+    modes = {module: module.training for module in network.modules()}
+    network.eval()
+    try:
+        with torch.no_grad(), watch(network) as tally, FlopCounterMode(display=False) as flops:
+            functional_call(network, states, (image,))
+    except (RuntimeError, NotImplementedError) as error:
+        raise SegdistillError(
+            f"{type(network).__name__} cannot be counted on the meta device ({str(error).splitlines()[0]}); "
+            "it must keep its tensors as parameters or buffers and not branch on values"
+        ) from error
+    finally:
+        for module, training in modes.items():
+            module.training = training
+    return Counts(
+        parameters=sum(p.numel() for p in network.parameters()),
+        macs=flops.get_total_flops() // 2,
+        thop_parameters=tally.parameters,
+        thop_macs=tally.macs,
+    )
+
+
+def measure(
+    network: nn.Module,
+    image_shape: Sequence[int],
+    *,
+    batch_size: int = 1,
+    repeats: int = 20,
+    warm_up: int = 3,
+    device: str | torch.device | None = None,
+    precision: torch.dtype = torch.float32,
+) -> Latency:
+    """Time forward passes of a batch of random images of (channels, *space) in this process.
+
+    `device`: by default where the network is; it must already be there. The threads are torch's current ones
+    (`torch.get_num_threads()`). `precision` other than float32 runs under autocast. Times are for the whole
+    batch.
+
+    With torch's eager CPU backend a small network's 3-D convolutions are much slower at batch size 1 than at
+    2 or more (oneDNN is left out below a size), so compare at the batch size you will use, or time the
+    exported model.
+    """
+    if repeats < 1 or warm_up < 0 or batch_size < 1:
+        raise SegdistillError(
+            "measure: repeats and batch_size must be at least 1 and warm_up at least 0; got "
+            f"repeats={repeats}, batch_size={batch_size}, warm_up={warm_up}"
+        )
+    place = (
+        torch.device(device) if device is not None else next((p.device for p in network.parameters()), None)
+    )
+    place = place or torch.device("cpu")
+    image = torch.randn((batch_size, *image_shape), device=place)
+    modes = {module: module.training for module in network.modules()}
+    network.eval()
+    memory = PeakMemory(place)
+    try:
+        autocast = torch.autocast(place.type, dtype=precision, enabled=precision != torch.float32)
+        with torch.inference_mode(), autocast, memory:
+            for _ in range(warm_up):
+                _run(network, image)
+            times = sorted(_run(network, image) for _ in range(repeats))
+    finally:
+        for module, training in modes.items():
+            module.training = training
+    return Latency(
+        median_ms=median(times),
+        p95_ms=_percentile(times, 0.95),
+        fastest_ms=times[0],
+        peak_memory_mb=memory.peak / 2**20,
+        added_memory_mb=max(0.0, (memory.peak - memory.before) / 2**20),
+        input=(batch_size, *image_shape),
+        repeats=repeats,
+        warm_up=warm_up,
+        threads=torch.get_num_threads(),
+        device=_device_name(place),
+        precision=str(precision).removeprefix("torch."),
+        backend=f"torch {torch.__version__} eager",
+    )
+
+
+class PeakMemory:
+    """Peak memory within the `with`: resident memory of this process, sampled; or what CUDA counted.
+
+    A peak shorter than the sampling interval can be missed.
+    """
+
+    def __init__(self, device: torch.device, interval: float = 0.002) -> None:
+        self.device, self.interval = device, interval
+        self.before = self.peak = 0
+        self._stop = threading.Event()
+        self._sampler: threading.Thread | None = None
+
+    def __enter__(self) -> PeakMemory:
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
+            self.before = torch.cuda.memory_allocated(self.device)
+            return self
+        from psutil import Process
+
+        process = Process()
+        self.before = self.peak = process.memory_info().rss
+
+        def sample() -> None:
+            while not self._stop.wait(self.interval):
+                self.peak = max(self.peak, process.memory_info().rss)
+
+        self._sampler = threading.Thread(target=sample, daemon=True)
+        self._sampler.start()
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        if self.device.type == "cuda":
+            self.peak = torch.cuda.max_memory_allocated(self.device)
+        elif self._sampler is not None:
+            self._stop.set()
+            self._sampler.join()
+
+
+def _run(network: nn.Module, image: Tensor) -> float:
+    """Milliseconds of one forward pass; on a GPU, until it is done."""
+    if image.is_cuda:
+        torch.cuda.synchronize(image.device)
+    start = perf_counter()
+    network(image)
+    if image.is_cuda:
+        torch.cuda.synchronize(image.device)
+    return (perf_counter() - start) * 1e3
+
+
+def _percentile(ordered: Sequence[float], share: float) -> float:
+    """The nearest-rank percentile: a time that was measured, not one in between."""
+    return ordered[ceil(round(share * len(ordered), 6)) - 1]
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

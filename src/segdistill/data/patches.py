@@ -1,0 +1,202 @@
+"""Training patches: sample n is a pure function of the seed and n."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from segdistill.data.augmentation import Augmentation, Drawn, apply_geometric
+from segdistill.data.slices import Slices
+from segdistill.errors import SegdistillError
+
+
+@runtime_checkable
+class CaseArrays(Protocol):
+    """What patches need of a preprocessed case (see `segdistill.data.store.StoredCase`)."""
+
+    @property
+    def image(self) -> np.ndarray: ...
+    @property
+    def label(self) -> np.ndarray | None: ...
+    @property
+    def foreground(self) -> np.ndarray: ...
+
+
+@runtime_checkable
+class Cases(Protocol):
+    """Preprocessed cases by name (see `segdistill.data.store.Store`)."""
+
+    def case(self, id: str, /) -> CaseArrays: ...
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where one patch is cut and how it is turned.
+
+    Attributes:
+        case: name of the case.
+        index: number of the slice, where a volume is read as slices; else None.
+        start: first voxel of the patch along each of its axes, before rotation; below 0 where it is padded.
+        drawn: flips, turns and the matrix applied to it.
+    """
+
+    case: str
+    index: int | None
+    start: tuple[int, ...]
+    drawn: Drawn
+
+
+def cut(array: np.ndarray, start: Sequence[int], size: Sequence[int]) -> np.ndarray:
+    """The part of `array` (channels, *space) that begins at `start`; 0 where it lies outside. A copy."""
+    inside = [
+        (max(s, 0), max(min(s + n, limit), 0))
+        for s, n, limit in zip(start, size, array.shape[1:], strict=True)
+    ]
+    part = array[(slice(None), *(slice(low, high) for low, high in inside))]
+    if part.shape[1:] == tuple(size):
+        return np.array(part)
+    out = np.zeros((len(array), *size), dtype=array.dtype)
+    into = (slice(low - s, max(high - s, low - s)) for (low, high), s in zip(inside, start, strict=True))
+    out[(slice(None), *into)] = part
+    return out
+
+
+class Patches:
+    """Endless numbered samples: random patches of random cases, with augmentation.
+
+    A resumed run, or one shared among several processes, sees the same samples, since number `n` is made from
+    random numbers seeded by (seed, n) alone. Where the patch lies does not depend on the augmentation.
+
+    Args:
+        store: preprocessed cases.
+        cases: names to draw from, each as likely as another.
+        patch_size: sides in voxels (three, or two for photographs and slices). Along an axis where the image
+            is smaller it is padded with 0, the image at a random place in it.
+        seed: first half of every sample's seed.
+        oversample_foreground: probability that the patch (before any small rotation) is made to hold a random
+            foreground voxel of a random one of the classes that the case has.
+        augmentation: None: none.
+        slices: volumes read as slices; None: as they are.
+        spacing: mm along each axis of the stored images; small rotations are then rigid in mm.
+
+    Raises:
+        SegdistillError: no cases, a patch size with the wrong number of sides, a case without label, or only
+            slices with foreground asked for and none there.
+    """
+
+    def __init__(
+        self,
+        store: Cases,
+        cases: Sequence[str],
+        patch_size: Sequence[int],
+        *,
+        seed: int,
+        oversample_foreground: float = 1 / 3,
+        augmentation: Augmentation | None = None,
+        slices: Slices | None = None,
+        spacing: Sequence[float] | None = None,
+    ) -> None:
+        self.store = store
+        self.cases = tuple(cases)
+        self.patch_size = tuple(int(n) for n in patch_size)
+        self.seed = seed
+        self.oversample_foreground = oversample_foreground
+        self.augmentation = augmentation
+        self.slices = slices
+        self.spacing = None if spacing is None else tuple(spacing)
+        self._kept: dict[str, np.ndarray] = {}  # slices with foreground, by case
+        if slices is not None and slices.keep == "foreground":
+            self.cases = tuple(name for name in self.cases if len(store.case(name).foreground))
+        if slices is not None and self.spacing is not None and len(self.spacing) == 3:
+            self.spacing = tuple(mm for axis, mm in enumerate(self.spacing) if axis != slices.axis)
+        if not self.cases:
+            raise SegdistillError(
+                "there is no case to cut patches from (no case was given, or none has foreground and "
+                "slices.keep is 'foreground'); look at the split and the labels with `segdistill data check`"
+            )
+        dimensions = store.case(self.cases[0]).image.ndim - 1 - (slices is not None)
+        if len(self.patch_size) != dimensions:
+            raise SegdistillError(
+                f"data.patch_size {list(self.patch_size)} has {len(self.patch_size)} sides, but the images "
+                f"{'read as slices ' if slices else ''}have {dimensions} axes; give one side for each axis"
+            )
+
+    def place(self, number: int) -> Place:
+        """Case, position and geometry of sample `number`."""
+        rng = np.random.default_rng((self.seed, number, 0))
+        name = self.cases[rng.integers(len(self.cases))]
+        case = self.store.case(name)
+        voxel = (
+            self._foreground_voxel(case.foreground, rng)
+            if rng.random() < self.oversample_foreground
+            else None
+        )
+        space, index = case.image.shape[1:], None
+        if self.slices is not None:
+            axis = self.slices.axis
+            if voxel is None:
+                index = self._draw_slice(name, case, rng)
+            else:
+                index, voxel = int(voxel[axis]), np.delete(voxel, axis)
+            space = tuple(n for other, n in enumerate(space) if other != axis)
+        start = self._draw_start(space, voxel, rng)
+        turning = np.random.default_rng((self.seed, number, 1))
+        size, augmentation = self.patch_size, self.augmentation
+        drawn = Drawn(size) if augmentation is None else augmentation.draw(turning, size, self.spacing)
+        return Place(name, index, start, drawn)
+
+    def __getitem__(self, number: int) -> dict[str, np.ndarray]:
+        """Sample `number`: `image` (C, *patch) float32 and `label` (L, *patch) int16."""
+        place = self.place(number)
+        case = self.store.case(place.case)
+        if case.label is None:
+            raise SegdistillError(
+                f"case {place.case} has no label, so it cannot be trained on; leave it out of the split"
+            )
+        image = self._read(case.image, place, order=1)
+        label = self._read(case.label, place, order=0)
+        if self.augmentation is not None:
+            rng = np.random.default_rng((self.seed, number, 2))
+            image = self.augmentation.change_intensity(image, rng)
+        return {
+            "image": np.ascontiguousarray(image, dtype=np.float32),
+            "label": np.ascontiguousarray(label, dtype=np.int16),
+        }
+
+    def _read(self, array: np.ndarray, place: Place, order: int) -> np.ndarray:
+        if self.slices is not None and place.index is not None:
+            array = self.slices.take(array, place.index)
+        reach = place.drawn.reach
+        wider = [(n - m) // 2 for n, m in zip(reach, self.patch_size, strict=True)]
+        start = [s - w for s, w in zip(place.start, wider, strict=True)]
+        return apply_geometric(cut(array, start, reach), place.drawn, order)
+
+    def _foreground_voxel(self, foreground: np.ndarray, rng: np.random.Generator) -> np.ndarray | None:
+        if len(foreground) == 0:
+            return None
+        present = np.unique(foreground[:, 0])
+        rows = np.flatnonzero(foreground[:, 0] == present[rng.integers(len(present))])
+        return np.asarray(foreground[rows[rng.integers(len(rows))], 1:])
+
+    def _draw_slice(self, name: str, case: CaseArrays, rng: np.random.Generator) -> int:
+        assert self.slices is not None
+        if self.slices.keep == "all":
+            return int(rng.integers(case.image.shape[1 + self.slices.axis]))
+        if name not in self._kept:
+            self._kept[name] = self.slices.with_foreground(np.asarray(case.label))
+        return int(self._kept[name][rng.integers(len(self._kept[name]))])
+
+    def _draw_start(
+        self, space: Sequence[int], voxel: np.ndarray | None, rng: np.random.Generator
+    ) -> tuple[int, ...]:
+        start = []
+        for axis, (side, patch) in enumerate(zip(space, self.patch_size, strict=True)):
+            low, high = min(0, side - patch), max(0, side - patch)
+            if voxel is not None:  # in the middle half of the patch, unless the image's edge forbids it
+                first, last = int(voxel[axis]) - (3 * patch) // 4, int(voxel[axis]) - patch // 4
+                low, high = min(max(first, low), high), max(min(last, high), low)
+            start.append(int(rng.integers(low, high + 1)))
+        return tuple(start)

@@ -1,0 +1,39 @@
+"""A 3-D set read as 2-D slices along one axis."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import Field
+
+
+@dataclass(frozen=True)
+class Slices:
+    """Volumes read as slices, for 2-D networks; answers are stacked back and scored per volume.
+
+    Attributes:
+        axis: array axis (of x, y, z) across which the slices are taken; 2: axial.
+        keep: slices seen in training: all, or those with foreground only. Prediction reads all in any case.
+    """
+
+    axis: Annotated[int, Field(ge=0, le=2)] = 2
+    keep: Literal["all", "foreground"] = "all"
+
+    def take(self, array: np.ndarray, index: int) -> np.ndarray:
+        """Slice `index` of `array` (C, x, y, z): (C, *the two other axes, in their order), a view."""
+        return array[(slice(None),) * (1 + self.axis) + (index,)]
+
+    def split(self, array: np.ndarray) -> np.ndarray:
+        """(C, x, y, z) as a batch of slices (n, C, h, w), a view."""
+        return np.moveaxis(array, 1 + self.axis, 0)
+
+    def join(self, slices: np.ndarray) -> np.ndarray:
+        """(n, C, h, w) back to (C, x, y, z), a view: the inverse of `split`."""
+        return np.moveaxis(slices, 0, 1 + self.axis)
+
+    def with_foreground(self, label: np.ndarray) -> np.ndarray:
+        """Indices of the slices of `label` (L, x, y, z) that hold any class above background."""
+        others = tuple(axis for axis in range(4) if axis != 1 + self.axis)
+        return np.flatnonzero((np.asarray(label) > 0).any(axis=others))

@@ -1,0 +1,94 @@
+"""Figures of a run on whole images in their own grids, beside answers that need no learning."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from torch import nn
+
+from segdistill.atomic import write_json
+from segdistill.data import open_dataset
+from segdistill.data.dataset import Case, Dataset
+from segdistill.data.image import read_geometry, read_label, suffix
+from segdistill.errors import SegdistillError
+from segdistill.evaluation.baselines import all_background, centred_ellipsoid
+from segdistill.evaluation.metrics import case_metrics
+from segdistill.evaluation.predict import Predictor
+from segdistill.evaluation.summary import summarise
+from segdistill.progress import track
+from segdistill.run import Run
+
+Subset = Literal["test", "validation", "train"]
+Rows = list[dict[str, Any]]
+
+
+def evaluate(
+    run: Run, *, subset: Subset = "test", network: nn.Module | None = None, device: str = "cpu", predictions: bool = True
+) -> dict[str, Any]:
+    """Score the best student of a run, case by case and class by class; write metrics.json (and the masks).
+
+    Args:
+        subset: cases to score; figures on anything but `test` go to metrics_<subset>.json.
+        network: a module of the caller's own that the run trained.
+        predictions: keep the masks, on the original grids, in predictions/.
+
+    Returns:
+        What metrics.json holds: rows a case and class, their summary, and the same for the baselines.
+
+    Raises:
+        SegdistillError: no such cases, or data that is no longer there.
+    """
+    dataset = open_dataset(run.recipe.data.path or "", run.recipe.data.layout)
+    ids = getattr(run.splits, subset)
+    if not ids:
+        raise SegdistillError(f"{run.path} has no {subset} cases (see its splits.json); ask for --subset validation")
+    predictor = Predictor.of(run, network=network, device=device)
+    rows: Rows = []
+    naive: dict[str, Rows] = {"all_background": []}
+    ellipsoid = len(predictor.plan.classes) == 1 and predictor.plan.spatial_dims == 3
+    if ellipsoid:
+        naive["centred_ellipsoid"] = []
+    for name in track(ids, f"Evaluating {run.path.name}", total=len(ids)):
+        case = dataset.case(name)
+        out = run.file("predictions") / f"{name}{mask_suffix(case)}"
+        answer = predictor.write(case.images, out) if predictions else predictor.classes(case.images)
+        score = scorer(case, dataset, run)
+        rows += score(answer)
+        naive["all_background"] += score(all_background(answer))
+        if ellipsoid:
+            spacing = read_geometry(case.images[0]).spacing
+            naive["centred_ellipsoid"] += score(centred_ellipsoid(answer.shape[1:], spacing))
+    result = {
+        "format": 1,
+        "split": subset,
+        "classes": list(predictor.plan.classes),
+        "tolerance_mm": run.recipe.evaluate.tolerance_mm,
+        "cases": rows,
+        "summary": summarise(rows),
+        "baselines": {key: {"cases": found, "summary": summarise(found)} for key, found in naive.items()},
+    }
+    write_json(run.file("metrics.json" if subset == "test" else f"metrics_{subset}.json"), result)
+    return result
+
+
+def scorer(case: Case, dataset: Dataset, run: Run) -> Callable[[np.ndarray], Rows]:
+    """A function from an answer for this case to its rows."""
+    assert case.label is not None
+    label, geometry = read_label(case.label)
+    reference = dataset.encode(label)
+    tolerance = run.recipe.evaluate.tolerance_mm
+
+    def score(answer: np.ndarray) -> Rows:
+        found = case_metrics(answer, reference, geometry.spacing, dataset.classes, dataset.regions, tolerance)
+        return [{"case": case.id} | row for row in found]
+
+    return score
+
+
+def mask_suffix(case: Case) -> str:
+    """Masks are written in the format of the label; never in one that loses values, as JPEG does."""
+    ending = suffix(Path(case.label or case.images[0]))
+    return ".png" if ending in (".jpg", ".jpeg") else ending

@@ -1,0 +1,90 @@
+"""Predict whole images on their own grids."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from segdistill.data.grid import from_grid
+from segdistill.data.image import write_label
+from segdistill.data.plan import Plan
+from segdistill.data.preprocessing import preprocess_case
+from segdistill.data.slices import Slices
+from segdistill.evaluation.sliding_window import predict_logits
+from segdistill.model import facts_of, load_network
+from segdistill.recipe import EvaluateSection
+from segdistill.run import Run
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A trained network with all that it needs to answer for an image file."""
+
+    network: nn.Module
+    plan: Plan
+    patch_size: tuple[int, ...]
+    slices: Slices | None
+    settings: EvaluateSection
+    device: torch.device
+
+    @classmethod
+    def of(cls, run: Run, *, network: nn.Module | None = None, device: str | torch.device = "cpu") -> Predictor:
+        """The best student of a run.
+
+        Args:
+            network: where the run trained a module of the caller's own: such a module, whose weights are then loaded.
+
+        Raises:
+            SegdistillError: the run has no checkpoint, or one of another architecture.
+        """
+        recipe = run.recipe
+        slices = None if recipe.data.slices is None else Slices(**recipe.data.slices.model_dump())
+        network = load_network(run, network=network).to(device)
+        return cls(network, run.plan, facts_of(run).image_size, slices, recipe.evaluate, torch.device(device))
+
+    def classes(self, images: Sequence[Path]) -> np.ndarray:
+        """(L, *original space) int16: class indices, or 0/1 for each overlapping region.
+
+        Args:
+            images: the files of one case, one a channel, or one file with all of them.
+        """
+        image, _, grid = preprocess_case(images, None, self.plan)
+        logits = predict_logits(
+            self.network,
+            image,
+            self.patch_size,
+            overlap=self.settings.overlap,
+            batch_size=self.settings.window_batch,
+            mirror=self.settings.mirror,
+            slices=self.slices,
+            device=self.device,
+        )
+        probabilities = from_grid((logits.sigmoid() if self.plan.regions else logits.softmax(0)).numpy(), grid)
+        if self.plan.regions:
+            return (probabilities > 0.5).astype(np.int16)
+        return probabilities.argmax(0)[None].astype(np.int16)
+
+    def write(self, images: Sequence[Path], out: Path) -> np.ndarray:
+        """Predict and write a mask on the grid of the first image, with the dataset's label values."""
+        classes = self.classes(images)
+        write_label(out, self.plan.dataset.decode(classes), like=images[0])
+        return classes
+
+
+def predict(run: Run | str | Path, images: Sequence[str | Path], out: str | Path, *, network: nn.Module | None = None) -> Path:
+    """Segment one case with the best student of a run.
+
+    Args:
+        run: a run, or its folder.
+        images: the files of the case, one a channel in the dataset's order, or one file with all channels.
+        out: the mask to write; format by suffix, on exactly the grid of the first image.
+        network: a module of the caller's own that the run trained.
+    """
+    run = run if isinstance(run, Run) else Run.open(run)
+    Predictor.of(run, network=network).write([Path(image) for image in images], Path(out))
+    return Path(out)

@@ -1,0 +1,91 @@
+"""A network made for some data: from a recipe's words, or with its weights from a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from segdistill import checkpoint
+from segdistill.errors import SegdistillError
+from segdistill.networks import NETWORKS, PRESETS
+from segdistill.parts import build, complete
+from segdistill.run import Run
+
+BEST = "checkpoints/best.safetensors"
+LAST = "checkpoints/last.safetensors"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a network must know of the data.
+
+    Attributes:
+        spatial_dims: 2 or 3; 2 where volumes are read as slices.
+        in_channels: image channels.
+        out_channels: classes with background, or overlapping regions.
+        image_size: voxels of a patch along each axis.
+    """
+
+    spatial_dims: int
+    in_channels: int
+    out_channels: int
+    image_size: tuple[int, ...]
+
+
+def resolve_network(spec: Mapping[str, Any], facts: Facts, place: str) -> dict[str, Any]:
+    """Turn `{preset: NAME}` into the part it stands for in 2-D or 3-D, with every default."""
+    if "preset" in spec:
+        rest = {key: value for key, value in spec.items() if key != "preset"}
+        spec = {**PRESETS[str(spec["preset"])].expand(facts.spatial_dims), **rest}
+    return complete(NETWORKS, spec, place)
+
+
+def build_network(spec: Mapping[str, Any], facts: Facts, place: str) -> nn.Module:
+    """Make the network that a part describes.
+
+    Raises:
+        SegdistillError: unknown settings, or a patch size that the network cannot take.
+    """
+    given = {"spatial_dims": facts.spatial_dims, "in_channels": facts.in_channels, "out_channels": facts.out_channels}
+    return build(NETWORKS, resolve_network(spec, facts, place), place, **given, image_size=facts.image_size)
+
+
+def facts_of(run: Run) -> Facts:
+    """The data facts that a run's network was made for."""
+    facts = run.info["architecture"]["facts"]
+    return Facts(**{**facts, "image_size": tuple(facts["image_size"])})
+
+
+def load_network(run: Run, which: str = BEST, *, network: nn.Module | None = None) -> nn.Module:
+    """The student of a run with its weights, in eval mode.
+
+    Args:
+        network: where the run trained a module of the caller's own: such a module, to put the weights in.
+
+    Raises:
+        SegdistillError: no checkpoint, or one of another architecture.
+    """
+    spec = run.info["architecture"]["part"]
+    if network is None and spec["type"] == "python":
+        raise SegdistillError(
+            f"{run.path} trained a network of your own ({spec['class']}): give it in Python, "
+            "segdistill.evaluate(run, network=...) or segdistill.predict(..., network=...)"
+        )
+    if network is None:
+        network = build_network(spec, facts_of(run), f"{run.path}: student")
+    tensors, _ = checkpoint.load(run.file(which))
+    student = {n.removeprefix("distiller.student."): t for n, t in tensors.items() if n.startswith("distiller.student.")}
+    checkpoint.load_weights(network, student or tensors, run.file(which))
+    return network.eval()
+
+
+def describe(network: nn.Module, part: Mapping[str, Any], facts: Facts) -> dict[str, Any]:
+    """The network's record (`architecture`) in run.json."""
+    size: Sequence[int] = facts.image_size
+    record = {"spatial_dims": facts.spatial_dims, "in_channels": facts.in_channels}
+    record |= {"out_channels": facts.out_channels, "image_size": list(size)}
+    return {"part": dict(part), "facts": record, "parameters": sum(p.numel() for p in network.parameters())}

@@ -1,0 +1,308 @@
+"""Recipe: everything that decides a run, as typed data. Nothing in a recipe is executed.
+
+Recipes are YAML files, shipped (`segdistill list recipes`) or the user's. Several compose, later over earlier, and
+`key.path=value` overrides come last. Every default is written back into the run folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from segdistill.errors import SegdistillError
+from segdistill.parts import complete, explain, unknown
+
+PositiveInt = Annotated[int, Field(ge=1)]
+NonNegative = Annotated[float, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Part = dict[str, Any]
+
+
+class Section(BaseModel):
+    """A part of a recipe: unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class SplitSection(Section):
+    """Which cases train, validate and test. Lists win over fractions."""
+
+    test: Annotated[float, Field(ge=0, lt=1)] | list[str] | None = None
+    """Share of the patients, or a list of cases; without it, a `test` folder of the data, else 0.2."""
+    validation: list[str] | None = None
+    train: list[str] | None = None
+    folds: Annotated[int, Field(ge=2)] = 5
+    fold: Annotated[int, Field(ge=0)] = 0
+    seed: int = 0
+    group: str | None = None
+    """Regular expression that finds the patient in a case's name; its first group, or the whole match."""
+    file: str | None = None
+    """A splits.json to take instead."""
+
+
+class SliceSection(Section):
+    """Read a 3-D set as 2-D slices."""
+
+    axis: Annotated[int, Field(ge=0, le=2)] = 2
+    keep: Literal["all", "foreground"] = "all"
+    """Which slices training draws from; prediction always runs on all."""
+
+
+class DataSection(Section):
+    """The images, how they are preprocessed and how patches are drawn from them."""
+
+    path: str | None = None
+    layout: str | None = None
+    channels: dict[str, Part] = {}
+    """Intensity part by channel name; guessed from the name where not given."""
+    spacing: list[float | None] | Literal["median"] | None = "median"
+    """Target spacing in mm along x, y, z; null along an axis keeps each case's own."""
+    crop: list[int | tuple[int, int] | None] | None = None
+    """After resampling, for each axis: a central size, bounds [start, stop], or null; as some papers have it."""
+    patch_size: list[PositiveInt] | None = None
+    """Voxels; without it the median image, at most 64 a side in 3-D and 256 in 2-D, in multiples of 16."""
+    batch_size: PositiveInt = 2
+    """Patches in a step over all devices and accumulation steps together."""
+    oversample_foreground: Fraction = 1 / 3
+    augmentation: Part | None = {}
+    """Settings of the augmentation; null switches it off."""
+    slices: SliceSection | None = None
+    splits: SplitSection = SplitSection()
+    store: str | None = None
+    """Folder of the preprocessed images; without it $SEGDISTILL_STORE, else runs/preprocessed."""
+    workers: Annotated[int, Field(ge=0)] | None = None
+    """Processes that load patches and preprocess; without it one less than the machine's cores, at most 8."""
+
+
+class TeacherSection(Section):
+    """A teacher: a run; where the run does not exist and `network` is given, it is trained first."""
+
+    run: str | None = None
+    weight: NonNegative = 1.0
+    network: Part | None = None
+    train: dict[str, Any] = {}
+    """Overrides of `train` for training this teacher."""
+
+
+class SegmentationSection(Section):
+    """The supervised part of the equation."""
+
+    loss: Part = {"type": "dice_focal"}
+    weight: NonNegative = 1.0
+    head_weights: list[NonNegative] = [1.0, 0.5, 0.25, 0.125]
+
+
+Stages = str | list[str]
+
+
+class TermSection(Section):
+    """A distillation term: `student` and `teacher` stages, or `pairs` of them."""
+
+    loss: Part
+    student: Stages | None = None
+    teacher: Stages | None = None
+    pairs: list[tuple[Stages, Stages]] | None = None
+    weight: NonNegative | Part = 1.0
+    teachers: list[str] | None = None
+    projector: Part | None = None
+
+    def stage_pairs(self) -> list[tuple[Stages, Stages]]:
+        """The pairs of stages that the term compares; `logits` with `logits` where it names none."""
+        return self.pairs or [(self.student or "logits", self.teacher or self.student or "logits")]
+
+
+class EarlyStopping(Section):
+    """Stop when the validation figure has not improved for `patience` epochs."""
+
+    patience: PositiveInt = 40
+    monitor: Literal["loss", "dice"] = "loss"
+
+
+class TrainSection(Section):
+    """Optimisation."""
+
+    epochs: PositiveInt = 100
+    iterations: PositiveInt | None = None
+    """Steps an epoch; without it, as many as show each training case once."""
+    optimizer: Part = {"type": "adamw"}
+    schedule: Part = {"type": "poly"}
+    gradient_clip: Annotated[float, Field(gt=0)] | None = 12.0
+    accumulate: PositiveInt = 1
+    """Split each batch into this many parts to save memory; the result is the same."""
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    devices: PositiveInt = 1
+    nodes: PositiveInt = 1
+    validate_every: PositiveInt = 1
+    best: Literal["dice", "loss"] = "dice"
+    early_stopping: EarlyStopping | None = None
+    share_every: Annotated[int, Field(ge=0)] = 10
+    """Epochs between measurements of each term's share of the student's gradient; 0 never measures."""
+    seed: int = 0
+    tensorboard: bool = False
+
+
+class EvaluateSection(Section):
+    """Prediction of whole images and their figures."""
+
+    overlap: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    mirror: bool = False
+    window_batch: PositiveInt = 2
+    tolerance_mm: Annotated[float, Field(gt=0)] = 2.0
+    """Surface distance that NSD forgives."""
+
+
+class Recipe(Section):
+    """A whole recipe. Sections and their defaults are the reference; see also `segdistill list`."""
+
+    name: str = "run"
+    kind: Literal["alone", "response", "feature", "relation", "boundary", "mixed", "protocol"] = "mixed"
+    status: Literal["exact", "close", "inspired"] | None = None
+    reference: str = ""
+    summary: str = ""
+    data: DataSection = DataSection()
+    student: Part = {"type": "unet"}
+    teachers: dict[str, TeacherSection] = {}
+    segmentation: SegmentationSection = SegmentationSection()
+    terms: dict[str, TermSection] = {}
+    train: TrainSection = TrainSection()
+    evaluate: EvaluateSection = EvaluateSection()
+
+    @classmethod
+    def load(cls, *sources: str | Path | Mapping[str, Any], overrides: Sequence[str] = (), **sections: Any) -> Recipe:
+        """Compose recipes and check the result.
+
+        Args:
+            sources: shipped names, YAML files or plain data; later ones win over earlier ones.
+            overrides: `key.path=value`, the value in YAML.
+            sections: the same as plain data: `Recipe.load("hinton", data={"path": "..."})`.
+
+        Raises:
+            SegdistillError: unknown recipe, key, part or stage, value out of range; with the place and the choices.
+        """
+        merged: dict[str, Any] = {}
+        for source in sources:
+            merged = merge(merged, read(source))
+        merged = merge(merged, sections)
+        # Overrides are joined first: `student.width=4 student.type=unet` must not depend on its order.
+        joined: dict[str, Any] = {}
+        for override in overrides:
+            joined = merge(joined, parse_override(override))
+        return cls.check(merge(merged, joined))
+
+    @classmethod
+    def check(cls, data: Mapping[str, Any]) -> Recipe:
+        """Validate plain data as a recipe, the parts in it too, and fill in all defaults."""
+        from segdistill.align import PROJECTORS
+        from segdistill.data.augmentation import Augmentation
+        from segdistill.data.intensity import INTENSITIES
+        from segdistill.losses import LOSSES, SEGMENTATION_LOSSES
+        from segdistill.schedules import WEIGHTS
+        from segdistill.training.optimization import OPTIMIZERS, SCHEDULES
+
+        try:
+            recipe = cls(**data)
+        except ValidationError as error:
+            raise SegdistillError("recipe: " + explain(error, "", cls)) from None
+        for channel, part in recipe.data.channels.items():
+            recipe.data.channels[channel] = complete(INTENSITIES, part, f"data.channels.{channel}")
+        if recipe.data.augmentation is not None:
+            spec = {"type": "augmentation", **recipe.data.augmentation}
+            completed = complete({"augmentation": Augmentation}, spec, "data.augmentation")
+            recipe.data.augmentation = {key: value for key, value in completed.items() if key != "type"}
+        recipe.segmentation.loss = complete(SEGMENTATION_LOSSES, recipe.segmentation.loss, "segmentation.loss")
+        for name, term in recipe.terms.items():
+            term.loss = complete(LOSSES, term.loss, f"terms.{name}.loss")
+            if term.projector is not None:
+                term.projector = complete(PROJECTORS, term.projector, f"terms.{name}.projector")
+            if isinstance(term.weight, dict):
+                term.weight = complete(WEIGHTS, term.weight, f"terms.{name}.weight")
+            if term.pairs is not None and (term.student or term.teacher):
+                raise SegdistillError(f"terms.{name}: give `pairs`, or `student` and `teacher`, not both")
+            for teacher in term.teachers or ():
+                if teacher not in recipe.teachers:
+                    raise SegdistillError(f"terms.{name}.teachers: {unknown(teacher, recipe.teachers)}")
+        recipe.student = complete_network(recipe.student, "student")
+        for name, teacher_section in recipe.teachers.items():
+            if teacher_section.network is not None:
+                place = f"teachers.{name}.network"
+                teacher_section.network = complete_network(teacher_section.network, place)
+        recipe.train.optimizer = complete(OPTIMIZERS, recipe.train.optimizer, "train.optimizer")
+        recipe.train.schedule = complete(SCHEDULES, recipe.train.schedule, "train.schedule")
+        return recipe
+
+    def to_yaml(self) -> str:
+        """The recipe with every default, as YAML."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=110)
+
+
+def complete_network(spec: Any, place: str) -> Part:
+    """Check a network part. `{preset: NAME}` stays as it is until the data tell 2-D from 3-D; so does `python`."""
+    from segdistill.networks import NETWORKS, PRESETS
+
+    if isinstance(spec, Mapping) and "preset" in spec:
+        if spec["preset"] not in PRESETS:
+            raise SegdistillError(f"{place}.preset: {unknown(str(spec['preset']), PRESETS)}")
+        return dict(spec)
+    if isinstance(spec, Mapping) and spec.get("type") == "python":
+        return dict(spec)
+    return complete(NETWORKS, spec, place)
+
+
+def shipped() -> dict[str, Path]:
+    """The recipes that come with the package, by name."""
+    folder = resources.files("segdistill") / "recipes"
+    return {Path(str(file)).stem: Path(str(file)) for file in sorted(folder.iterdir(), key=str) if file.name.endswith(".yaml")}
+
+
+def read(source: str | Path | Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe as plain data, from a shipped name, a YAML file or plain data; not yet checked."""
+    if isinstance(source, Mapping):
+        return dict(source)
+    path = shipped().get(str(source), Path(source))
+    if path.is_dir() and (path / "recipe.yaml").is_file():
+        path = path / "recipe.yaml"
+    if not path.is_file():
+        raise SegdistillError(f"recipe {str(source)!r}: no such file, and {unknown(str(source), shipped())}")
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SegdistillError(f"recipe {path}: not readable as YAML: {error}") from None
+    if not isinstance(data, dict):
+        raise SegdistillError(f"recipe {path}: expected sections (data, student, terms, ...), got {type(data).__name__}")
+    return {"name": path.stem, **data}
+
+
+def parse_override(text: str) -> dict[str, Any]:
+    """`a.b=value` -> {a: {b: value}}, the value read as YAML."""
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise SegdistillError(f"{text!r}: overrides are written key.path=value, for example train.epochs=50")
+    try:
+        nested: Any = yaml.safe_load(value) if value else None
+    except yaml.YAMLError as error:
+        raise SegdistillError(f"{text!r}: the value is not readable as YAML: {error}") from None
+    for step in reversed(key.strip().split(".")):
+        nested = {step: nested}
+    return nested
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`over` laid on `base`, section by section; a part of another type replaces the part whole."""
+    merged = dict(base)
+    for key, value in over.items():
+        old = merged.get(key)
+        another = isinstance(value, Mapping) and isinstance(old, Mapping) and _other_part(old, value)
+        merged[key] = merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) and not another else value
+    return merged
+
+
+def _other_part(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    """Whether `new` names another type or preset than `old`, whose settings would not fit."""
+    named = all("type" in part or "preset" in part for part in (old, new))
+    return named and (new.get("type"), new.get("preset")) != (old.get("type"), old.get("preset"))

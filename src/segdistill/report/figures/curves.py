@@ -1,0 +1,97 @@
+"""Training curves: each term of the loss, and the Dice on the validation cases."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from segdistill.report.evidence import Comparison, Model
+from segdistill.report.figures.style import COLOURS, CYCLE, INK, LINES, Figure, Missing, as_png, as_svg, drawn
+
+Curve = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # epochs, mean, lowest, highest over seeds
+
+
+def draw(comparison: Comparison, number: int = 1) -> Figure | Missing:
+    """The curves of a distilled student, with the validation of the student alone and of the teachers."""
+    student = comparison.student
+    title = f"Training of {student.short}"
+    terms = dict.fromkeys(name for run in student.runs for epoch in run.epochs for name in epoch.loss)
+    if not terms:
+        return Missing(title, "its log.jsonl has no epochs")
+    with drawn(8.4, 3.4, 1, 2) as (canvas, (left, right)):
+        lowest = _terms(left, student, sorted(terms, key=lambda name: name != "total"))
+        shown = _validation(right, comparison)
+        for axes in (left, right):
+            axes.set_xlabel("Epoch")
+            axes.grid(True)
+        scale = "logarithmic" if lowest > 0 else "linear"
+        return Figure(
+            f"training-{number}",
+            title,
+            f"Left: the terms of the training loss as logged ({scale} scale). "
+            + ("Right: Dice on the validation cases. " if shown else "There was no validation Dice in the logs. ")
+            + "Lines are means over seeds, bands reach from the lowest to the highest seed.",
+            f"Training curves of {student.short}: {', '.join(terms)}",
+            as_png(canvas),
+            as_svg(canvas),
+        )
+
+
+def _terms(axes: Axes, student: Model, terms: list[str]) -> float:
+    axes.set_title("Loss, term by term")
+    lowest = np.inf
+    for number, term in enumerate(terms):
+        curve = _curve(student, lambda epoch, term=term: epoch.loss.get(term))  # type: ignore[misc]
+        if curve is None:
+            continue
+        colour = INK if term == "total" else CYCLE[(number - 1) % len(CYCLE)]
+        _plot(axes, curve, term, colour, LINES[number % len(LINES)])
+        lowest = min(lowest, float(curve[2].min()))
+    if lowest > 0:
+        axes.set_yscale("log")
+    axes.legend(loc="best", fontsize=8.5, handlelength=2.8)
+    return lowest
+
+
+def _validation(axes: Axes, comparison: Comparison) -> bool:
+    axes.set_title("Validation Dice (%)")
+    shown = False
+    models = [comparison.student, *([comparison.alone] if comparison.alone else []), *comparison.teachers[:3]]
+    for number, model in enumerate(models):
+        curve = _curve(model, lambda epoch: 100 * epoch.validation["dice"] if epoch.validation and "dice" in epoch.validation else None)  # fmt: skip  # noqa: E501
+        if curve is None:
+            continue
+        shown = True
+        width = 1.8 if model.role != "teacher" else 1.1
+        _plot(axes, curve, model.short if model.role != "alone" else f"{model.short} alone",
+              COLOURS[model.role], LINES[number % len(LINES)], width)  # fmt: skip
+    if shown:
+        axes.legend(loc="lower right", fontsize=8.5, handlelength=2.8)
+    else:
+        axes.set_axis_off()
+    return shown
+
+
+def _curve(model: Model, value: object) -> Curve | None:
+    """A quantity by epoch over the seeds of a model; only epochs that all seeds reached."""
+    assert callable(value)
+    found: dict[int, list[float]] = {}
+    for run in model.runs:
+        for epoch in run.epochs:
+            number = value(epoch)
+            if number is not None and np.isfinite(number):
+                found.setdefault(epoch.number, []).append(float(number))
+    most = max((len(values) for values in found.values()), default=0)
+    epochs = sorted(number for number, values in found.items() if len(values) == most)
+    if not epochs:
+        return None
+    table = np.array([found[number][:most] for number in epochs])
+    return np.array(epochs), table.mean(axis=1), table.min(axis=1), table.max(axis=1)
+
+
+def _plot(axes: Axes, curve: Curve, label: str, colour: str, line: object, width: float = 1.8) -> None:
+    epochs, middle, low, high = curve
+    mark = "o" if len(epochs) == 1 else None
+    axes.plot(epochs, middle, color=colour, linestyle=line, label=label, linewidth=width, marker=mark)  # type: ignore[arg-type]
+    if (high > low).any():
+        axes.fill_between(epochs, low, high, color=colour, alpha=0.15, linewidth=0)

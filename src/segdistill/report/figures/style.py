@@ -1,0 +1,112 @@
+"""How all figures look: Okabe-Ito colours, a mark for each role besides its colour, ink that follows the page."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
+
+INK, PAPER = "#1d2733", "#fdfefe"  # in the page these two become its own colours, light or dark
+BLUE, GREEN, VERMILION, ORANGE = "#0072B2", "#009E73", "#D55E00", "#E69F00"
+SKY, PURPLE, YELLOW = "#56B4E9", "#CC79A7", "#F0E442"
+CYCLE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
+
+COLOURS = {"teacher": BLUE, "alone": GREEN, "distilled": VERMILION}
+MARKS = {"teacher": "s", "alone": "o", "distilled": "D"}
+NAMES = {"teacher": "Teacher", "alone": "Student alone", "distilled": "Distilled student"}
+LINES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)))
+
+STYLE = {
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.labelsize": 10,
+    "axes.linewidth": 0.8,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlesize": 10.5,
+    "axes.titlelocation": "left",
+    "axes.titlecolor": INK,
+    "axes.unicode_minus": True,
+    "figure.dpi": 100,
+    "font.family": "DejaVu Sans",
+    "font.size": 9.5,
+    "grid.color": INK,
+    "grid.alpha": 0.12,
+    "grid.linewidth": 0.7,
+    "legend.frameon": False,
+    "legend.labelcolor": INK,
+    "lines.linewidth": 1.8,
+    "svg.fonttype": "none",
+    "text.color": INK,
+    "text.parse_math": False,  # a case named "a$b$" is shown as it is
+    "xtick.color": INK,
+    "xtick.major.width": 0.8,
+    "ytick.color": INK,
+    "ytick.major.width": 0.8,
+}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A finished figure. `name` is its file name without suffix; overlays have no SVG."""
+
+    name: str
+    title: str
+    caption: str
+    alt: str
+    png: bytes
+    svg: str | None = None
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A figure that could not be made, and why."""
+
+    title: str
+    reason: str
+
+
+@contextmanager
+def drawn(width: float, height: float, rows: int = 1, columns: int = 1) -> Iterator[tuple[Canvas, list[Axes]]]:
+    """An empty figure (inches) and its axes, row by row, in the style of the report; closed at the end."""
+    with plt.rc_context({**STYLE, "svg.hashsalt": "segdistill"}):
+        canvas, axes = plt.subplots(rows, columns, figsize=(width, height), squeeze=False, layout="constrained")
+        try:
+            yield canvas, list(axes.flat)
+        finally:
+            plt.close(canvas)
+
+
+def as_png(canvas: Canvas, dpi: int = 160, background: str = "white") -> bytes:
+    buffer = io.BytesIO()
+    canvas.savefig(buffer, format="png", dpi=dpi, facecolor=background, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def as_svg(canvas: Canvas) -> str:
+    """The figure as SVG without prologue, date or font name, the same on each run."""
+    buffer = io.StringIO()
+    canvas.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.DOTALL)
+    return re.sub(r"font: ([0-9.]+px) [^;\"]*", r"font-size: \1; font-family: sans-serif", text)
+
+
+def for_page(figure: Figure) -> str:
+    """The SVG to put into the page: ids of its own, and ink and paper in the colours of the page."""
+    text = figure.svg or ""
+    text = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{figure.name}-", text)
+    text = text.replace("font-family: sans-serif", "font-family: inherit")
+    text = text.replace(INK, "currentColor").replace(PAPER, "var(--paper)")
+    return re.sub(r'<svg ([^>]*?)height="[^"]*"([^>]*?)width="[^"]*"', r"<svg \1\2", text, count=1)

@@ -1,0 +1,73 @@
+"""When two runs are the same but for the seed, have the same network, or had the same budget."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from segdistill.report.run_folder import Run
+
+
+# What decides where and how fast a run is made, not what comes out of it.
+CIRCUMSTANCE = {
+    *("data.path", "data.store", "data.workers", "train.accelerator", "train.devices", "train.nodes"),
+    *("train.accumulate", "train.share_every", "train.tensorboard"),
+}
+
+
+def identity(run: Run, teachers: Sequence[Run] = ()) -> str:
+    """A key that runs share exactly when they differ by nothing but the seed (their teachers' seeds too)."""
+    recipe = {key: value for key, value in run.recipe.items() if key not in ("seed", "name", "teachers")}
+    settings = {k: v for k, v in _flat(recipe).items() if k not in CIRCUMSTANCE | {"train.seed"}}
+    given = run.recipe.get("teachers") or {}
+    weights = {name: _settings(row) for name, row in given.items()} if isinstance(given, Mapping) else {}
+    taught = sorted(identity(teacher) for teacher in teachers) or sorted(run.teachers.values())
+    test = sorted(run.splits.get("test", ()))
+    return _canonical([run.kind, run.method, run.network, settings, weights, taught, run.fingerprint, test])
+
+
+def network(run: Run) -> str:
+    """A key that runs share exactly when their networks are built alike."""
+    return _canonical([run.network, run.recipe.get("student") or run.recipe.get("network") or {}])
+
+
+def differences(student: Run, alone: Run) -> tuple[str, ...]:
+    """Settings outside the distillation itself in which two runs differ: "train.epochs: 100 and 50"."""
+    one, two = _comparable(student.recipe), _comparable(alone.recipe)
+    keys = [key for key in sorted(one.keys() | two.keys()) if one.get(key) != two.get(key)]
+    return tuple(f"{key}: {one.get(key)} and {two.get(key)}" for key in keys)
+
+
+def without_seed(name: str) -> str:
+    """A run's name without its seed: "hinton_seed3" and "hinton-s3" are "hinton"."""
+    return re.sub(r"[-_. ]*(seed|s)[-_. ]*\d+$", "", name, flags=re.IGNORECASE) or name
+
+
+def _comparable(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    # The weight of the segmentation loss belongs to the method (1 - alpha).
+    left_out = CIRCUMSTANCE | {"train.seed", "segmentation.weight"}
+    parts = {key: recipe[key] for key in ("data", "train", "segmentation", "evaluate") if key in recipe}
+    return {key: value for key, value in _flat(parts).items() if key not in left_out}
+
+
+def _flat(value: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, inner in value.items():
+        if isinstance(inner, Mapping):
+            flat |= _flat(inner, f"{before}{key}.")
+        else:
+            flat[f"{before}{key}"] = inner
+    return flat
+
+
+def _settings(teacher: object) -> object:
+    """What a recipe says of a teacher besides where it lies (its weight, say)."""
+    if not isinstance(teacher, Mapping):
+        return None
+    return {key: value for key, value in teacher.items() if not isinstance(value, str)}
+
+
+def _canonical(value: object) -> str:
+    return json.dumps(value, sort_keys=True, default=str)

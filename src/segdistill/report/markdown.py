@@ -1,0 +1,90 @@
+"""The report as Markdown, its figures as files beside it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from segdistill.report.figures import Figure, Missing
+from segdistill.report.page import Page
+from segdistill.report.tables import Table
+
+
+def render(page: Page, figures: str = "figures") -> str:
+    """The page as Markdown; `figures` is the folder of the figures, as seen from the file."""
+    return "\n".join(_lines(page, figures)).rstrip() + "\n"
+
+
+def _lines(page: Page, figures: str) -> Iterator[str]:
+    yield from (f"# {plain(page.title)}", "", plain(page.subtitle), "")
+    for one in page.verdicts:
+        yield from (f"**{plain(one.sentence)}**", "")
+        for detail in one.details:
+            yield from (plain(detail), "")
+        if one.command:
+            yield from ("To get what is missing:", "", *_code(one.command), "")
+    yield from _figure(page.differences, figures)
+    yield from ("## Warnings", "")
+    for caution in page.cautions:
+        mark = "Serious. " if caution.severity == "serious" else ""
+        yield f"- **{mark}{plain(caution.title)}.** {plain(caution.text)}"
+    if not page.cautions:
+        yield "None of the checks found anything."
+    yield from ("", "## Results", "", *_table(page.models))
+    if page.classes:
+        yield from ("### Dice by class", "", *_table(page.classes))
+    yield from ("## Figures", "")
+    for figure in (page.size, page.slopes):
+        yield from _figure(figure, figures)
+    yield from ("## Best, median and worst case", "")
+    for picture in (page.overlays,) if isinstance(page.overlays, Missing) else page.overlays:
+        yield from _figure(picture, figures)
+    if page.worst:
+        yield from ("## Worst cases", "", *_table(page.worst))
+    if page.curves:
+        yield from ("## Training", "")
+    for curve in page.curves:
+        yield from _figure(curve, figures)
+    yield from ("## Cost", "", *_table(page.costs))
+    yield from ("## How to reproduce", "", plain(page.data), "")
+    for step in page.steps:
+        about = ", ".join(filter(None, (f"seed {step.seed}" if step.seed else "", step.started, step.took)))
+        yield from (f"{plain(step.name)} ({plain(about)})", "", *_code(step.command or "(command not recorded)"), "")
+    for machine in page.machines:
+        yield "- " + plain(", ".join(f"{key} {value}" for key, value in machine.items()))
+
+
+def plain(text: str) -> str:
+    """Text in which Markdown and HTML mean nothing."""
+    one_line = " ".join(text.split())
+    return re.sub(r"([\\`*_{}\[\]<>#|$~&!])", r"\\\1", one_line)
+
+
+def _code(text: str) -> list[str]:
+    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return [fence, text, fence]
+
+
+def _figure(figure: Figure | Missing, folder: str) -> Iterator[str]:
+    if isinstance(figure, Missing):
+        yield from (f"*{plain(figure.title)}: left out, because {plain(figure.reason)}.*", "")
+    else:
+        yield from (f"![{plain(figure.alt)}]({folder}/{figure.name}.png)", "", plain(figure.caption), "")
+
+
+def _table(table: Table) -> Iterator[str]:
+    titles = [plain(f"{column.title} {column.best}") for column in table.columns]
+    yield "| " + " | ".join(titles) + " |"
+    yield "|" + "|".join("--:" if column.numeric else "---" for column in table.columns) + "|"
+    for group in table.groups:
+        if group.title:
+            yield f"| **{plain(group.title)}** |" + " |" * (len(titles) - 1)
+        for row in group.rows:
+            cells = [plain(cell.text) + (f" {plain(cell.extra)}" if column.numeric else f" ({plain(cell.extra)})")
+                     if cell.extra else plain(cell.text)
+                     for column, cell in zip(table.columns, row.cells, strict=True)]  # fmt: skip
+            yield "| " + " | ".join(cells) + " |"
+    yield ""
+    for note in table.notes:
+        yield from (plain(note), "")

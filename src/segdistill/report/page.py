@@ -1,0 +1,128 @@
+"""The report's content in its order, before it becomes HTML or Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from segdistill.atomic import replacing, write_text
+from segdistill.report import cautions, tables, verdict
+from segdistill.report.cautions import Caution
+from segdistill.report.evidence import Evidence
+from segdistill.report.figures import Figure, Missing, bubble, curves, differences, overlays, slopes
+from segdistill.report.run_folder import Run
+from segdistill.report.tables import Table
+from segdistill.report.verdict import Verdict
+from segdistill.report.words import duration, listing
+
+WORST = 8  # cases in the table of the worst
+MOST_CURVES = 6  # students whose training is drawn
+
+
+@dataclass(frozen=True)
+class Step:
+    """One run to make again."""
+
+    name: str
+    seed: str
+    started: str
+    took: str
+    command: str
+
+
+@dataclass(frozen=True)
+class Page:
+    """Everything that the report shows. Nothing in it is escaped yet."""
+
+    title: str
+    subtitle: str
+    verdicts: tuple[Verdict, ...]
+    cautions: tuple[Caution, ...]
+    models: Table
+    classes: Table | None
+    size: Figure | Missing
+    differences: Figure | Missing
+    slopes: Figure | Missing
+    curves: tuple[Figure | Missing, ...]
+    overlays: tuple[Figure, ...] | Missing
+    worst: Table | None
+    every_case: Table | None
+    costs: Table
+    steps: tuple[Step, ...]
+    machines: tuple[Mapping[str, str], ...]
+    data: str
+
+    @property
+    def figures(self) -> tuple[Figure, ...]:
+        """All figures that could be made, in the order of the page."""
+        several = () if isinstance(self.overlays, Missing) else self.overlays
+        every = (self.differences, self.size, self.slopes, *several, *self.curves)
+        return tuple(figure for figure in every if isinstance(figure, Figure))
+
+
+def compose(evidence: Evidence, out: Path) -> Page:
+    """Compute everything that the report in the folder `out` says."""
+    head = evidence.headline
+    shown = [c for c in evidence.comparisons if c.student.evaluated or c.student.run.epochs]
+    shown.sort(key=lambda c: evidence.dice(c.student), reverse=True)
+    verdicts = verdict.conclude(evidence, out)
+    pictures = overlays.draw(evidence, head) if head else Missing(overlays.TITLE, "no distilled student was evaluated")
+    worst = tables.cases(head, evidence, WORST) if head else None
+    return Page(
+        title=f"Distillation on {evidence.runs[0].dataset}" if evidence.runs[0].dataset else "Distillation",
+        subtitle=_subtitle(evidence),
+        verdicts=verdicts,
+        cautions=cautions.examine(evidence),
+        models=tables.models(evidence),
+        classes=tables.per_class(evidence),
+        size=bubble.draw(evidence),
+        differences=differences.draw(evidence),
+        slopes=slopes.draw(evidence),
+        curves=tuple(curves.draw(comparison, number) for number, comparison in enumerate(shown[:MOST_CURVES], 1)),
+        overlays=pictures if isinstance(pictures, Missing) else tuple(pictures),
+        worst=worst,
+        every_case=tables.cases(head, evidence) if head and worst and len(head.student.cases) > WORST else None,
+        costs=tables.costs(evidence),
+        steps=tuple(_step(run) for run in evidence.runs),
+        machines=_machines(evidence),
+        data=_data(evidence),
+    )
+
+
+def write_figures(page: Page, folder: Path) -> None:
+    """Write every figure as PNG, and as SVG where it is one of lines."""
+    for figure in page.figures:
+        with replacing(folder / f"{figure.name}.png") as temporary:
+            temporary.write_bytes(figure.png)
+        if figure.svg:
+            write_text(folder / f"{figure.name}.svg", figure.svg)
+
+
+def _subtitle(evidence: Evidence) -> str:
+    counted = [(len(evidence.of(role)), one, many) for role, one, many in (
+        ("teacher", "teacher", "teachers"),
+        ("alone", "student alone", "students alone"),
+        ("distilled", "distilled student", "distilled students"),
+    )]  # fmt: skip
+    parts = [f"{number} {one if number == 1 else many}" for number, one, many in counted if number]
+    cases = f"{len(evidence.cases)} test cases" if evidence.cases else "no test cases in common"
+    return ", ".join([*parts, f"{len(evidence.runs)} runs", cases])
+
+
+def _step(run: Run) -> Step:
+    seed = "" if run.seed is None else str(run.seed)
+    started = run.started.replace("T", " ").partition("+")[0]
+    return Step(run.name, seed, started, duration(run.seconds), run.command)
+
+
+def _machines(evidence: Evidence) -> tuple[Mapping[str, str], ...]:
+    found = [{str(k): str(v) for k, v in run.machine.items() if v is not None} for run in evidence.runs if run.machine]
+    return tuple(machine for number, machine in enumerate(found) if machine not in found[:number])
+
+
+def _data(evidence: Evidence) -> str:
+    names = list(dict.fromkeys(run.dataset for run in evidence.runs if run.dataset))
+    prints = list(dict.fromkeys(run.fingerprint for run in evidence.runs if run.fingerprint))
+    told = f"Data set {listing(names)}" if names else "Data set not named"
+    return told + (f", fingerprint {listing(prints)}." if prints else ".")

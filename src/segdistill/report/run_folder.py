@@ -1,0 +1,218 @@
+"""One run folder, read: what was asked for, on which cases, what came out, and at what cost."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from segdistill.errors import SegdistillError
+from segdistill.report.scores import Scores
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What cost.json says. MACs are for one input of the shape `input`; times are for that input too."""
+
+    parameters: int | None
+    macs: int | None
+    thop_macs: int | None
+    input: tuple[int, ...]
+    latency_median: float | None  # milliseconds
+    latency_p95: float | None
+    device: str
+    threads: int | None
+    peak_memory: float | None  # MB
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One line of the log: losses by name, and what validation gave (None where it was not run)."""
+
+    number: int
+    loss: Mapping[str, float]
+    validation: Mapping[str, float] | None
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder. What a run that is not finished has not written is empty or None."""
+
+    path: Path
+    name: str
+    status: str  # started | finished | failed ...; empty where the run does not say
+    kind: str  # teacher | alone | distilled
+    method: str  # the recipe's name
+    network: str
+    seed: int | None
+    started: str
+    seconds: float | None
+    command: str
+    machine: Mapping[str, Any]
+    dataset: str
+    fingerprint: str
+    teachers: Mapping[str, str]  # name -> where from
+    recipe: Mapping[str, Any]
+    splits: Mapping[str, tuple[str, ...]]
+    epochs: tuple[Epoch, ...]
+    shares: tuple[Mapping[str, float], ...]  # of the student's gradient, term by term, now and then
+    classes: tuple[str, ...]
+    tolerance: float | None  # mm, of NSD
+    scores: Scores | None
+    baselines: Mapping[str, Scores]
+    cost: Cost | None
+
+    @property
+    def planned_epochs(self) -> int | None:
+        train = self.recipe.get("train")
+        epochs = train.get("epochs") if isinstance(train, Mapping) else None
+        return int(epochs) if epochs is not None else None
+
+
+def is_run(folder: Path) -> bool:
+    """Whether `folder` is a run folder."""
+    return (folder / "run.json").is_file()
+
+
+def read_run(folder: Path) -> Run:
+    """Read a run folder.
+
+    Raises:
+        SegdistillError: there is no run.json, or a file is not what its name says.
+    """
+    folder = Path(folder)
+    if not is_run(folder):
+        raise SegdistillError(
+            f"{folder} is not a run folder (it has no run.json); give the folders that "
+            "`segdistill train` and `segdistill distill` wrote"
+        )
+    about = _json(folder / "run.json")
+    metrics = _json(folder / "metrics.json")
+    dataset = about.get("dataset") or {}
+    log = _log(folder / "log.jsonl")
+    recipe = _yaml(folder / "recipe.yaml")
+    tolerance = metrics.get("tolerance_mm")
+    seconds = about.get("seconds")
+    try:
+        return Run(
+            path=folder,
+            name=str(about.get("name") or folder.name),
+            status=str(about.get("status") or ""),
+            kind=str(about.get("kind", "alone")),
+            method=Path(str(about.get("recipe") or about.get("kind", ""))).stem,
+            network=_network(about, recipe),
+            seed=about.get("seed"),
+            started=str(about.get("started") or ""),
+            seconds=float(seconds) if seconds is not None else None,
+            command=_command(about.get("command")),
+            machine=about.get("machine") or {},
+            dataset=str(dataset.get("name", "")),
+            fingerprint=str(dataset.get("fingerprint", "")),
+            teachers={
+                str(name): _source(source)
+                for name, source in (about.get("teachers") or recipe.get("teachers") or {}).items()
+            },
+            recipe=recipe,
+            splits={k: tuple(map(str, v)) for k, v in _json(folder / "splits.json").items() if _is_list(v)},
+            epochs=tuple(_epoch(line) for line in log if line.get("event") == "epoch"),
+            shares=tuple(line["share"] for line in log if line.get("event") == "share"),
+            classes=tuple(map(str, metrics.get("classes", ()))),
+            tolerance=float(tolerance) if tolerance is not None else None,
+            scores=Scores.from_rows(metrics["cases"]) if metrics.get("cases") else None,
+            baselines={
+                str(name): Scores.from_rows(row["cases"])
+                for name, row in (metrics.get("baselines") or {}).items()
+                if row.get("cases")
+            },
+            cost=_cost(_json(folder / "cost.json")),
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise SegdistillError(
+            f"{folder} holds a file that is not in the form of a run folder ({type(error).__name__}: {error}); "
+            "run `segdistill evaluate` on it again, or leave it out of the report"
+        ) from error
+
+
+def _json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise SegdistillError(f"{path} is not valid JSON ({error}); was it cut short? Make it again") from error
+    if not isinstance(value, dict):
+        raise SegdistillError(f"{path} holds a {type(value).__name__}, not a JSON object")
+    return value
+
+
+def _yaml(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SegdistillError(f"{path} is not valid YAML ({' '.join(str(error).split())})") from error
+    return value if isinstance(value, dict) else {}
+
+
+def _log(path: Path) -> list[dict[str, Any]]:
+    """The log's lines; the last may be cut short where the run was killed, and is then left out."""
+    lines = []
+    for text in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else ():
+        try:
+            line = json.loads(text)
+        except ValueError:
+            continue
+        if isinstance(line, dict):
+            lines.append(line)
+    return lines
+
+
+def _epoch(line: Mapping[str, Any]) -> Epoch:
+    def numbers(values: Mapping[str, Any]) -> dict[str, float]:
+        return {str(name): float(value) for name, value in values.items() if isinstance(value, int | float)}
+
+    validation = line.get("validation")
+    return Epoch(int(line["epoch"]), numbers(line.get("loss") or {}), numbers(validation) if validation else None)
+
+
+def _cost(value: Mapping[str, Any]) -> Cost | None:
+    if not value:
+        return None
+    latency = value.get("latency_ms") or {}
+    return Cost(
+        parameters=value.get("parameters"),
+        macs=value.get("macs"),
+        thop_macs=value.get("thop_macs"),
+        input=tuple(int(n) for n in value.get("input", ())),
+        latency_median=latency.get("median"),
+        latency_p95=latency.get("p95"),
+        device=str(latency.get("device") or ""),
+        threads=latency.get("threads"),
+        peak_memory=value.get("peak_memory_mb"),
+    )
+
+
+def _command(value: object) -> str:
+    return shlex.join(map(str, value)) if isinstance(value, list) else str(value or "")
+
+
+def _source(value: object) -> str:
+    """A teacher as written down: a path, or {"run": path}, {"nnunet": path}, ..."""
+    if not isinstance(value, Mapping):
+        return str(value)
+    return next((source for source in value.values() if isinstance(source, str)), "")
+
+
+def _network(about: Mapping[str, Any], recipe: Mapping[str, Any]) -> str:
+    student = recipe.get("student") or {}
+    return str(about.get("network") or student.get("preset") or student.get("type") or "network")
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, list)

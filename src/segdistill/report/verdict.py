@@ -1,0 +1,217 @@
+"""What the runs show, in words: first whether distillation gained anything, then what it costs."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+from segdistill.evaluation.statistics import Paired, paired
+from segdistill.report import baseline
+from segdistill.report.evidence import Comparison, Evidence, Model
+from segdistill.report.words import BASELINES, count, fixed, listing, p_value, points, signed, times
+
+LEVEL = 0.05  # of the paired t-test; the 95 % interval has to leave out 0 as well
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One large figure beside the words."""
+
+    value: str
+    caption: str
+    tone: str = "plain"  # gain | loss | plain
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """On one distilled student: a sentence, what to add to it, and its figures."""
+
+    outcome: str  # gain | loss | open (not settled) | unknown (nothing to compare with)
+    sentence: str
+    details: tuple[str, ...]
+    command: str | None  # the command that makes what is missing
+    tiles: tuple[Tile, ...]
+
+
+def conclude(evidence: Evidence, out: Path) -> tuple[Verdict, ...]:
+    """A verdict for each distilled student, the best first; one that says why where there is none.
+
+    `out` is the report's folder, where recipes of baselines that are missing are written.
+    """
+    if not evidence.comparisons:
+        return (_nothing_distilled(evidence),)
+    ordered = sorted(evidence.comparisons, key=lambda c: evidence.dice(c.student), reverse=True)
+    return tuple(judge(comparison, evidence, out) for comparison in ordered)
+
+
+def compare(one: Model, other: Model, evidence: Evidence, metric: str = "dice") -> Paired:
+    """The paired comparison of two models over cases, seeds averaged first."""
+    cases = evidence.cases_of(one, other)
+    return paired(one.by_case(metric, cases), other.by_case(metric, cases))
+
+
+def outcome(result: Paired) -> str:
+    """gain or loss where interval and test agree that the difference is not 0; else open."""
+    if result.difference is None or result.interval is None or result.t_p is None or result.t_p >= LEVEL:
+        return "open"
+    low, high = result.interval
+    return "gain" if low > 0 else "loss" if high < 0 else "open"
+
+
+def judge(comparison: Comparison, evidence: Evidence, out: Path) -> Verdict:
+    """The verdict on one distilled student."""
+    student = comparison.student
+    name = _name(student, evidence)
+    if not student.evaluated:
+        folder = shlex.quote(str(student.run.path))
+        sentence = f"{name} has no test scores yet, so nothing can be concluded about it."
+        return Verdict("unknown", sentence, (), f"segdistill evaluate {folder}", ())
+    details: list[str] = []
+    tiles: list[Tile] = []
+    command = None
+    if comparison.alone is None or baseline.is_missing(comparison):
+        result = "unknown"
+        dice = fixed(points(evidence.dice(student)))
+        first = (
+            f"{name} reaches a Dice of {dice}; what distillation gained is unknown, because no run of the same "
+            "network trained alone is among these runs"
+        )
+        command = baseline.commands(comparison, out)
+    else:
+        test = compare(student, comparison.alone, evidence)
+        result = outcome(test)
+        first = _against_alone(name, test, student, comparison.alone)
+        tiles.append(Tile(signed(points(test.difference)), "Dice points against the student alone", _tone(result)))
+        details += _more_on(test)
+        if comparison.differences:
+            details.append(
+                f"The two were not trained alike ({listing(comparison.differences, 3)}), so the difference is not "
+                "due to distillation alone."
+            )
+    teacher = next((t for t in comparison.teachers if t.evaluated), None)
+    second = ""
+    if teacher is not None:
+        against = compare(student, teacher, evidence)
+        second = "; " + _against_teacher(against, student, teacher)
+        caption = f"Dice points against the best teacher, {teacher.short}"
+        tiles.append(Tile(signed(points(against.difference)), caption, _tone(outcome(against))))
+        tiles += _savings(student, teacher)
+    details += _trivial(student, evidence)
+    return Verdict(result, f"{first}{second}.", tuple(details), command, tuple(tiles))
+
+
+def _against_alone(name: str, test: Paired, student: Model, alone: Model) -> str:
+    difference = points(test.difference)
+    if difference is None:
+        return f"{name} shares no case with the same student trained alone, so the two cannot be compared"
+    size = fixed(abs(difference))
+    facts = _facts(test, student, alone)
+    match outcome(test):
+        case "gain":
+            return f"{name} gains {size} Dice points over the same student trained alone ({facts})"
+        case "loss":
+            return f"{name} loses {size} Dice points to the same student trained alone ({facts})"
+    direction = "more" if difference >= 0 else "less"
+    told = "chance alone may explain it" if test.interval else "too few cases for a test"
+    return (
+        f"No gain is shown: {name[0].lower() + name[1:]} scores {size} Dice points {direction} than the same student "
+        f"trained alone, and {told} ({facts})"
+    )
+
+
+def _against_teacher(test: Paired, student: Model, teacher: Model) -> str:
+    difference = points(test.difference)
+    if difference is None:
+        return f"it shares no case with its best teacher ({teacher.short}, {teacher.network})"
+    size = fixed(abs(difference))
+    said = f"loses {size} to" if difference < 0 else f"gains {size} over"
+    if size == fixed(0):
+        said = "equals"
+    sentence = f"it {said} the best teacher ({teacher.short}, {teacher.network})"
+    fewer = _ratio(teacher, student, "parameters")
+    if fewer:
+        sentence += f" at {fewer} fewer parameters"
+    return sentence if outcome(test) != "open" else f"{sentence}, a difference that chance alone may explain"
+
+
+def _facts(test: Paired, student: Model, alone: Model) -> str:
+    parts = []
+    if test.interval:
+        low, high = test.interval
+        parts.append(f"{100 * test.confidence:.0f} % CI {fixed(points(low))} to {fixed(points(high))}")
+    if test.t_p is not None:
+        parts.append(f"paired t-test {p_value(test.t_p)}")
+    parts.append(count(test.n, "case"))
+    seeds, others = len(student.evaluated), len(alone.evaluated)
+    parts.append(count(seeds, "seed") if seeds == others else f"{count(seeds, 'seed')} against {others}")
+    return ", ".join(parts)
+
+
+def _more_on(test: Paired) -> list[str]:
+    if test.t_p is None or test.wilcoxon_p is None:
+        return []
+    told = f"Wilcoxon signed-rank test {p_value(test.wilcoxon_p)}"
+    if test.effect is not None:
+        told += f"; effect size (Cohen's d of the paired differences) {fixed(test.effect, 2)}"
+    return [f"{told}. Cases are the unit: seeds are averaged within each case first."]
+
+
+def _trivial(student: Model, evidence: Evidence) -> list[str]:
+    """What an answer that looks at no image scores on the same cases, and whether the student beats it."""
+    cases = evidence.cases_of(student)
+    best: tuple[float, str, Paired] | None = None
+    for name, scores in evidence.baselines.items():
+        result = paired(student.by_case("dice", cases), {case: scores.of(case, "dice") for case in cases})
+        if result.mean_b is not None and (best is None or result.mean_b > best[0]):
+            best = (result.mean_b, name, result)
+    if best is None:
+        return []
+    value, name, result = best
+    said = f"An answer that looks at no image ({BASELINES.get(name, name)}) scores {fixed(points(value))}"
+    if outcome(result) == "gain":
+        return [f"{said}, {fixed(points(result.difference))} points less than this student."]
+    return [f"{said}; this student is not shown to be better than that."]
+
+
+def _savings(student: Model, teacher: Model) -> list[Tile]:
+    found = []
+    for what, caption in (("parameters", "fewer parameters"), ("macs", "fewer MACs"), ("latency_median", "faster")):
+        ratio = _ratio(teacher, student, what)
+        if ratio:
+            found.append(Tile(ratio, f"{caption} than {teacher.short}"))
+    return found
+
+
+def _ratio(teacher: Model, student: Model, what: str) -> str | None:
+    """How much less the student needs; MACs and times only where both were measured on the same input."""
+    if teacher.cost is None or student.cost is None:
+        return None
+    if what != "parameters" and teacher.cost.input != student.cost.input:
+        return None
+    large, small = getattr(teacher.cost, what), getattr(student.cost, what)
+    return times(large, small) if large and small and large > small else None
+
+
+def _nothing_distilled(evidence: Evidence) -> Verdict:
+    judged = [model for model in evidence.models if model.evaluated]
+    if not judged:
+        return Verdict("unknown", "None of these runs has test scores yet.", (), "segdistill evaluate RUN", ())
+    best = max(judged, key=evidence.dice)
+    sentence = (
+        f"None of these runs is distilled, so nothing can be said about distillation; the best network here is "
+        f"{best.short} ({best.network}) with a Dice of {fixed(points(evidence.dice(best)))}."
+    )
+    return Verdict("unknown", sentence, tuple(_trivial(best, evidence)), None, ())
+
+
+def _name(student: Model, evidence: Evidence) -> str:
+    if len(evidence.comparisons) == 1:
+        return f"The distilled student ({student.network}, {student.method})"
+    return f"{student.short} ({student.network})"
+
+
+def _tone(result: str) -> str:
+    return {"gain": "gain", "loss": "loss"}.get(result, "plain")
+
+

@@ -1,0 +1,97 @@
+"""Distil: train the teachers that are not there yet, then the student."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from segdistill.errors import SegdistillError
+from segdistill.recipe import Recipe, merge
+from segdistill.run import IfExists, Run
+from segdistill.teachers.teacher import Teacher
+from segdistill.training.train import train
+
+
+def distill(
+    recipe: Recipe,
+    out: str | Path,
+    *,
+    if_exists: IfExists = "fail",
+    student: nn.Module | None = None,
+    teachers: Mapping[str, nn.Module | Teacher | str | Path] | None = None,
+) -> Run:
+    """Distil the recipe's teachers into its student.
+
+    A teacher whose run does not exist (or was interrupted) is trained first where the recipe names its network.
+
+    Args:
+        recipe: with teachers and terms.
+        out: the student's run folder.
+        if_exists: what to do where `out` exists: `fail`, `resume` or `overwrite`. A finished teacher is never trained again.
+        student: a network of the caller's own, instead of what the recipe names.
+        teachers: networks of the caller's own, or run folders, instead of those that the recipe names.
+
+    Raises:
+        SegdistillError: the recipe has no terms, a teacher is missing, or anything that `train` raises.
+    """
+    if teachers is not None:
+        recipe = _with_teachers(recipe, teachers)
+    if not recipe.terms or not recipe.teachers:
+        raise SegdistillError(
+            f"recipe {recipe.name!r} has no {'teachers' if recipe.terms else 'terms'}, so there is nothing to distil; "
+            "`segdistill train` trains a network alone, `segdistill list recipes` shows what distils"
+        )
+    if if_exists == "fail":
+        Run(Path(out)).must_be_new()
+    own = {name: given for name, given in (teachers or {}).items() if isinstance(given, nn.Module | Teacher)}
+    for name in recipe.teachers:
+        if name not in own:
+            teach_first(recipe, name)
+    return train(recipe, out, if_exists=if_exists, student=student, teachers=own)
+
+
+def teach_first(recipe: Recipe, name: str) -> Run:
+    """The finished run of a teacher; trained now, on the same data, where only its network is named.
+
+    Raises:
+        SegdistillError: there is no finished run and no network to train.
+    """
+    section = recipe.teachers[name]
+    run = Run(Path(section.run or ""))
+    there = section.run is not None and run.file("run.json").is_file()
+    if there and run.finished:
+        return run
+    if section.run is None or section.network is None:
+        wrong = f"{section.run} is not a finished run" if section.run else "is required"
+        raise SegdistillError(
+            f"teachers.{name}.run: {wrong}; train one with `segdistill train student_alone ... --out RUN` and name it by "
+            f"teachers.{name}.run=RUN, or let it be trained first by teachers.{name}.network={{type: ...}}"
+        )
+    return train(teacher_recipe(recipe, name), run.path, if_exists="resume" if run.exists else "fail")
+
+
+def teacher_recipe(recipe: Recipe, name: str) -> Recipe:
+    """The recipe that trains a teacher: its network alone, on the student's data and budget unless it has its own."""
+    section = recipe.teachers[name]
+    plain = recipe.model_dump(mode="json")
+    alone: dict[str, Any] = {"name": name, "kind": "alone", "status": None, "reference": "", "teachers": {}, "terms": {}}
+    alone |= {"summary": f"teacher {name} of {recipe.name}", "student": section.network}
+    alone["segmentation"] = plain["segmentation"] | {"weight": 1.0}
+    alone["train"] = merge(plain["train"], section.train)
+    return Recipe.check(plain | alone)
+
+
+def _with_teachers(recipe: Recipe, given: Mapping[str, Any]) -> Recipe:
+    """The recipe with the given teachers in the place of its own; weights of equal names stay."""
+    sections: dict[str, Any] = {}
+    for name, teacher in given.items():
+        old = recipe.teachers.get(name)
+        sections[name] = {"weight": 1.0 if old is None else old.weight}
+        if isinstance(teacher, str | Path):
+            sections[name]["run"] = str(teacher)
+        elif not isinstance(teacher, nn.Module | Teacher):
+            raise SegdistillError(f"teachers.{name}: expected a torch.nn.Module, a Teacher or a run folder, got {type(teacher).__name__}")
+    return Recipe.check(recipe.model_dump(mode="json") | {"teachers": sections})

@@ -1,0 +1,140 @@
+"""From a recipe to data that is ready: opened, split, preprocessed, and the recipe settled for it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from segdistill.data import open_dataset
+from segdistill.data.augmentation import Augmentation
+from segdistill.data.dataset import Dataset
+from segdistill.data.patches import Patches
+from segdistill.data.plan import Plan, make_plan
+from segdistill.data.preprocessing import preprocess
+from segdistill.data.slices import Slices
+from segdistill.data.splits import Splits, make_splits
+from segdistill.data.store import Store
+from segdistill.errors import SegdistillError
+from segdistill.model import Facts, resolve_network
+from segdistill.recipe import Recipe
+
+LARGEST_PATCH = {2: 256, 3: 64}
+PATCH_MULTIPLE = 16
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Data that a recipe trains on.
+
+    Attributes:
+        recipe: with all that was open settled: patch size, presets.
+        facts: what networks must know of the data.
+    """
+
+    recipe: Recipe
+    dataset: Dataset
+    splits: Splits
+    store: Store
+    facts: Facts
+    slices: Slices | None
+
+    @property
+    def plan(self) -> Plan:
+        """How the images were prepared."""
+        return self.store.plan
+
+    def patches(self) -> Patches:
+        """The endless training samples."""
+        data, spacing = self.recipe.data, self.plan.spacing
+        return Patches(
+            self.store,
+            self.splits.train,
+            self.facts.image_size,
+            seed=self.recipe.train.seed,
+            oversample_foreground=data.oversample_foreground,
+            augmentation=None if data.augmentation is None else Augmentation(**data.augmentation),
+            slices=self.slices,
+            spacing=None if spacing is None or None in spacing else [mm for mm in spacing if mm is not None],
+        )
+
+
+def prepare(recipe: Recipe, *, student: nn.Module | None = None) -> Prepared:
+    """Open, check, split and preprocess the data of a recipe; settle what the recipe left open.
+
+    Raises:
+        SegdistillError: no path, a dataset or split with a fault, a patch size of the wrong dimension.
+    """
+    dataset = open_dataset(_path(recipe), recipe.data.layout)
+    splits = split(recipe, dataset)
+    plan = make_plan(
+        dataset,
+        spacing=recipe.data.spacing,
+        crop=recipe.data.crop,
+        channels=recipe.data.channels,
+        statistics_cases=splits.train,
+        workers=workers(recipe),
+    )
+    store = preprocess(dataset, plan, store_root(recipe), workers=workers(recipe))
+    slices = None if recipe.data.slices is None else Slices(**recipe.data.slices.model_dump())
+    if slices is not None and plan.spatial_dims != 3:
+        raise SegdistillError(f"data.slices: {dataset.path} has photographs already; slices are for volumes")
+    recipe = recipe.model_copy(deep=True)
+    recipe.data.patch_size = list(_patch_size(recipe, plan, slices))
+    dims = plan.spatial_dims if slices is None else 2
+    facts = Facts(dims, len(plan.channels), plan.out_channels, tuple(recipe.data.patch_size))
+    if student is not None:
+        recipe.student = {"type": "python", "class": type(student).__qualname__}
+    else:
+        recipe.student = resolve_network(recipe.student, facts, "student")
+    return Prepared(recipe, dataset, splits, store, facts, slices)
+
+
+def split(recipe: Recipe, dataset: Dataset) -> Splits:
+    """The recipe's splits: from its file, or made from its lists, fractions and seed."""
+    wanted = recipe.data.splits
+    if wanted.file is not None:
+        listed = Splits.load(Path(wanted.file))
+        lists = {"train": listed.train, "validation": listed.validation, "test": listed.test}
+        return make_splits(dataset, group=wanted.group, **lists)
+    options = wanted.model_dump(exclude={"file"})
+    return make_splits(dataset, **options)
+
+
+def store_root(recipe: Recipe) -> Path:
+    """Where preprocessed images are kept."""
+    return Path(recipe.data.store or os.environ.get("SEGDISTILL_STORE") or "runs/preprocessed")
+
+
+def workers(recipe: Recipe) -> int:
+    """Processes to prepare data with; at least 1."""
+    if recipe.data.workers is None:
+        return max(1, min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1))
+    return max(1, recipe.data.workers)
+
+
+def _path(recipe: Recipe) -> str:
+    if recipe.data.path is None:
+        raise SegdistillError(
+            "data.path: is required: the folder of a dataset (nnU-Net raw, Decathlon, or images/ beside labels/), for example "
+            "data.path=data/Task04_Hippocampus; without images, `segdistill data phantom OUT` makes some"
+        )
+    return recipe.data.path
+
+
+
+
+def _patch_size(recipe: Recipe, plan: Plan, slices: Slices | None) -> tuple[int, ...]:
+    if recipe.data.patch_size is not None:
+        dims = 2 if slices is not None else plan.spatial_dims
+        if len(recipe.data.patch_size) != dims:
+            raise SegdistillError(
+                f"data.patch_size: {recipe.data.patch_size} has {len(recipe.data.patch_size)} numbers, "
+                f"the images have {dims} axes{' as slices' if slices else ''}"
+            )
+        return tuple(recipe.data.patch_size)
+    shape = [n for axis, n in enumerate(plan.shape) if slices is None or axis != slices.axis]
+    largest = LARGEST_PATCH[len(shape)]
+    return tuple(max(PATCH_MULTIPLE, min(n, largest) // PATCH_MULTIPLE * PATCH_MULTIPLE) for n in shape)

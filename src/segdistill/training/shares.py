@@ -1,0 +1,38 @@
+"""Each term's share of the student's gradient: is anything taught at all?"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from segdistill.distiller import Distiller
+
+LOW, HIGH = 0.01, 0.99
+
+
+def gradient_shares(distiller: Distiller, image: Tensor, label: Tensor, epoch: float) -> dict[str, float]:
+    """Norm of each weighted loss's gradient on the student's parameters, as shares of their sum, for one batch."""
+    losses = distiller(image, label, epoch)
+    parameters = [p for p in distiller.student.parameters() if p.requires_grad]
+    norms: dict[str, float] = {}
+    for name, loss in losses.items():
+        if name != "total":
+            gradients = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True) if loss.requires_grad else ()
+            squares = [g.float().square().sum() for g in gradients if g is not None]
+            norms[name] = float(torch.stack(squares).sum().sqrt()) if squares else 0.0
+    total = sum(norms.values())
+    return {name: norm / total if total else 0.0 for name, norm in norms.items()}
+
+
+def warnings(shares: dict[str, float]) -> list[str]:
+    """What to say about terms that hardly act, or drown the rest."""
+    found = []
+    for name, share in shares.items():
+        if share < LOW:
+            found.append(
+                f"{name} gives {share:.2%} of the student's gradient: at this weight it teaches next to nothing; "
+                "raise its weight or choose another normalisation"
+            )
+        elif share > HIGH and len(shares) > 1:
+            found.append(f"{name} gives {share:.2%} of the student's gradient: the rest hardly acts; lower its weight")
+    return found

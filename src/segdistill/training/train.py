@@ -1,0 +1,144 @@
+"""Train a network, alone or taught: from a recipe to a finished run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from lightning_fabric import Fabric
+from lightning_fabric.strategies import DDPStrategy
+from torch import nn
+
+from segdistill.atomic import write_text
+from segdistill.distiller import Distiller
+from segdistill.errors import SegdistillError
+from segdistill.model import describe
+from segdistill.recipe import Recipe
+from segdistill.run import IfExists, Run
+from segdistill.teachers.teacher import Teacher
+from segdistill.training.assemble import assemble, supervised
+from segdistill.training.loop import fit
+from segdistill.training.prepare import Prepared, prepare, workers
+from segdistill.training.validation import Validation
+
+
+def train(
+    recipe: Recipe,
+    out: str | Path,
+    *,
+    if_exists: IfExists = "fail",
+    student: nn.Module | None = None,
+    teachers: Mapping[str, nn.Module | Teacher] | None = None,
+) -> Run:
+    """Run a recipe: prepare the data, train the student with whatever teachers it has, keep everything in a folder.
+
+    Args:
+        recipe: checked, from `Recipe.load`.
+        out: the run folder.
+        if_exists: what to do where `out` exists: `fail`, `resume` or `overwrite`.
+        student, teachers: networks of the caller's own, instead of what the recipe names.
+
+    Raises:
+        SegdistillError: anything that the user can mend, before or during training; nothing is written over.
+    """
+    if if_exists == "fail":
+        Run(Path(out)).must_be_new()
+    fabric = launch(recipe)
+    with fabric.rank_zero_first():
+        data = prepare(recipe, student=student)
+    recipe = data.recipe
+    distiller = assemble(recipe, data.plan, data.facts, student=student, teachers=teachers, device=fabric.device)
+    with writing(fabric, recipe, Path(out), if_exists) as run:
+        if fabric.is_global_zero:
+            record(run, data, distiller)
+        fit(
+            fabric, run, recipe, distiller, data.patches(), validation(data),
+            iterations=recipe.train.iterations or max(1, len(data.splits.train) // recipe.data.batch_size),
+            workers=loaders(recipe),
+        )  # fmt: skip
+        if fabric.is_global_zero:
+            seconds = sum(event["seconds"] for event in run.events() if event["event"] == "epoch")
+            run.update(status="finished", seconds=round(seconds, 1))
+    return run
+
+
+def launch(recipe: Recipe) -> Fabric:
+    """Start Fabric on the devices that the recipe asks for.
+
+    Raises:
+        SegdistillError: the devices are not there.
+    """
+    train = recipe.train
+    several = train.devices * train.nodes > 1
+    # A network may have parameters that a forward pass does not use (Teach-Former's fourth Swin stage).
+    strategy = DDPStrategy(find_unused_parameters=True) if several else "auto"
+    try:
+        fabric = Fabric(
+            accelerator=train.accelerator, devices=train.devices, num_nodes=train.nodes, strategy=strategy,
+            precision=train.precision,
+        )  # fmt: skip
+    except Exception as error:  # Fabric raises its own kinds for what a machine lacks
+        raise SegdistillError(
+            f"train.accelerator {train.accelerator!r} with train.devices {train.devices} is not to be had here ({error}); "
+            "use train.accelerator=cpu, or fewer devices"
+        ) from error
+    fabric.launch()
+    return fabric
+
+
+@contextmanager
+def writing(fabric: Fabric, recipe: Recipe, out: Path, if_exists: IfExists) -> Iterator[Run]:
+    """The run folder, made by the first process and locked against other commands."""
+    if not fabric.is_global_zero:
+        fabric.barrier()
+        yield Run(out)
+        return
+    run = Run.create(out, recipe, kind="distilled" if recipe.terms else "alone", if_exists=if_exists)
+    with run.locked():
+        fabric.barrier()
+        yield run
+
+
+def validation(data: Prepared) -> Validation:
+    """What scores the student after each epoch."""
+    settings = data.recipe.evaluate
+    return Validation(
+        store=data.store,
+        cases=data.splits.validation,
+        patch_size=data.facts.image_size,
+        loss=supervised(data.recipe, data.plan),
+        regions=data.plan.regions,
+        slices=data.slices,
+        overlap=settings.overlap,
+        window_batch=settings.window_batch,
+    )
+
+
+def loaders(recipe: Recipe) -> int:
+    """Processes that cut patches beside the training process; 0 on a single core or where the recipe says 0."""
+    return 0 if recipe.data.workers == 0 else workers(recipe) - 1
+
+
+def record(run: Run, data: Prepared, distiller: Distiller) -> None:
+    """Write down what was decided, before the first step."""
+    write_text(run.file("plan.json"), data.plan.to_json())
+    data.splits.save(run.file("splits.json"))
+    part = data.recipe.student
+    run.update(
+        dataset={"name": data.dataset.name, "fingerprint": data.store.fingerprint},
+        network=part["type"],
+        architecture=describe(distiller.student, part, data.facts),
+        teachers={name: str(teacher.source or "python") for name, teacher in distiller.teachers.items()},
+        status="training",
+    )
+    if run.events():
+        run.log("note", message="resumed")
+        return
+    for row in distiller.pairing:
+        run.log("pair", **row)
+        if row["resized"]:
+            run.log("note", message=f"terms.{row['term']}: the teacher's map {row['teacher_map']} is resized to {row['student_map']}")
+    small = [n for n, side in zip(data.plan.shape, data.facts.image_size, strict=False) if n < side]
+    if small and data.slices is None:
+        run.log("note", message=f"patches {list(data.facts.image_size)} exceed the median image {list(data.plan.shape)}: padded with 0")

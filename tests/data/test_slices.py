@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from segdistill.data.slices import Slices
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_slices_are_taken_split_and_joined_along_the_axis(axis: int) -> None:
+    volume = np.random.default_rng(0).normal(size=(2, 3, 4, 5))
+    slices = Slices(axis=axis)
+    batch = slices.split(volume)
+    sides = [n for other, n in enumerate((3, 4, 5)) if other != axis]
+    assert batch.shape == ((3, 4, 5)[axis], 2, *sides)
+    for index, one in enumerate(batch):
+        assert (one == slices.take(volume, index)).all()
+    assert (slices.join(batch) == volume).all()
+
+
+def test_foreground_slices_are_those_with_a_class_and_not_the_ignored() -> None:
+    label = np.zeros((1, 4, 4, 6), np.int16)
+    label[0, 1, 2, 3] = 1
+    label[0, 0, 0, 5] = 2
+    label[0, :, :, 0] = -1
+    assert Slices().with_foreground(label).tolist() == [3, 5]
+    assert Slices(axis=0).with_foreground(label).tolist() == [0, 1]

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from segdistill.cost import PeakMemory, _percentile, count, measure
+from segdistill.errors import SegdistillError
+from segdistill.networks.unet import UNet
+from segdistill.thop_convention import watch
+
+
+class Blend(nn.Module):
+    """One of each that is counted, a module used twice, and some that are not counted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(2, 4, 3, padding=1, groups=2)
+        self.norm = nn.InstanceNorm2d(4, affine=True)
+        self.up = nn.ConvTranspose2d(4, 3, 2, stride=2)
+        self.plain = nn.InstanceNorm2d(3)
+        self.linear = nn.Linear(16, 5)
+        self.softmax = nn.Softmax(dim=-1)
+        self.group = nn.GroupNorm(1, 3)
+        self.unused = nn.Linear(7, 7)
+        self.positions = nn.Parameter(torch.zeros(16))
+
+    def forward(self, image: Tensor) -> Tensor:
+        x = self.group(self.plain(self.up(self.norm(self.convolution(image)))))
+        return self.softmax(self.linear(x + self.positions) + self.linear(x))
+
+
+def test_the_papers_convention_by_hand() -> None:
+    counts = count(Blend(), (2, 8, 8))
+    convolution = 4 * 8 * 8 * 1 * 9
+    up = 3 * 16 * 16 * 4 * 4  # four times the truth
+    norms = 4 * 4 * 8 * 8 + 2 * 3 * 16 * 16
+    linear = 2 * (16 * 3 * 16 * 5)
+    softmax = 3 * 16 * (3 * 5 - 1)
+    assert counts.thop_macs == convolution + up + norms + linear + softmax
+    parameters = (4 * 1 * 9 + 4) + 2 * 4 + (4 * 3 * 4 + 3) + (16 * 5 + 5)
+    assert counts.thop_parameters == parameters
+    assert counts.parameters == parameters + 2 * 3 + (7 * 7 + 7) + 16
+    assert counts.macs == convolution + up // 4 + linear
+
+
+def test_norms_of_the_convention() -> None:
+    network = nn.Sequential(nn.BatchNorm2d(3), nn.LayerNorm(5), nn.LayerNorm(5, elementwise_affine=False))
+    with watch(network.eval()) as tally:
+        network(torch.randn(2, 3, 4, 5))
+    assert tally.macs == (4 + 4 + 2) * 120
+    assert tally.parameters == 2 * 3 + 2 * 5
+
+
+def test_counting_allocates_nothing_and_leaves_the_network_as_it_was() -> None:
+    network = UNet(3, 1, 2, channels=(4, 8), dropout=0.1)
+    network.encoder[0].eval()
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    large = count(network, (1, 4096, 4096, 4096))  # 256 GiB for the image alone
+    small = count(network, (1, 8, 8, 8))
+    assert large.macs == small.macs * 512**3
+    assert network.training and not network.encoder[0].training
+    assert not any(module._forward_hooks for module in network.modules())
+    for name, tensor in network.state_dict().items():
+        assert tensor.device.type == "cpu" and torch.equal(tensor, before[name])
+
+
+def test_true_operations_are_not_thops() -> None:
+    counts = count(UNet(2, 1, 2, channels=(4, 8)), (1, 16, 16))
+    assert 0 < counts.macs < counts.thop_macs
+    assert counts.parameters == counts.thop_parameters
+
+
+def test_a_network_that_cannot_run_without_data_is_named() -> None:
+    class Branching(nn.Module):
+        def forward(self, image: Tensor) -> Tensor:
+            return image if image.sum() > 0 else -image
+
+    with pytest.raises(SegdistillError, match="Branching cannot be counted"):
+        count(Branching(), (1, 8, 8))
+
+
+def test_a_size_that_does_not_fit_keeps_the_networks_own_message() -> None:
+    network = UNet(2, 1, 2, channels=(4, 8)).train()
+    with pytest.raises(ValueError, match="divisible by 2"):
+        count(network, (1, 9, 9))
+    assert network.training
+
+
+def test_measuring_says_what_it_measured() -> None:
+    network = UNet(2, 1, 2, channels=(4, 8)).train()
+    latency = measure(network, (1, 32, 32), batch_size=3, repeats=7, warm_up=1)
+    assert 0 < latency.fastest_ms <= latency.median_ms <= latency.p95_ms
+    assert latency.input == (3, 1, 32, 32)
+    assert latency.threads == torch.get_num_threads()
+    assert (latency.device, latency.precision, latency.repeats) == ("cpu", "float32", 7)
+    assert "eager" in latency.backend
+    assert latency.peak_memory_mb > 50 > latency.added_memory_mb >= 0  # the process holds torch itself
+    assert network.training
+
+
+def test_bf16_is_measured_as_such() -> None:
+    seen: list[torch.dtype] = []
+    network = nn.Sequential(nn.Conv2d(1, 2, 3))
+    network[0].register_forward_hook(lambda m, i, o: seen.append(o.dtype))
+    assert measure(network, (1, 8, 8), repeats=1, precision=torch.bfloat16).precision == "bfloat16"
+    assert set(seen) == {torch.bfloat16}
+
+
+def test_peak_memory_sees_what_was_there_for_a_moment() -> None:
+    with PeakMemory(torch.device("cpu")) as memory:
+        held = torch.ones(40_000_000)  # 153 MiB
+        del held
+        _busy = sum(float(torch.randn(100, 100).sum()) for _ in range(200))
+    assert memory.peak - memory.before > 100 * 2**20
+
+
+def test_nothing_to_measure_is_refused() -> None:
+    with pytest.raises(SegdistillError, match="repeats=0"):
+        measure(nn.Identity(), (1, 8, 8), repeats=0)
+
+
+def test_a_percentile_is_a_time_that_was_measured() -> None:
+    times = [float(i) for i in range(1, 21)]
+    assert _percentile(times, 0.95) == 19
+    assert _percentile(times, 0.5) == 10
+    assert _percentile([3.0], 0.95) == 3
