@@ -1,7 +1,7 @@
 """Distil the heavy medical image segmentation models a group has into one that runs on the computer it has.
 
-The same words as on the command line: `train`, `distill`, `evaluate`, `predict`, `Recipe`, `Distiller`, `Term`. Names are
-loaded when they are first used, so that importing the package is quick.
+The same words as on the command line: `train`, `distill`, `evaluate`, `predict`, `Recipe`, `Distiller`, `Term`.
+Names are loaded when they are first used, so that importing the package is quick.
 """
 
 from __future__ import annotations
@@ -25,7 +25,20 @@ _HOME = {
     "train": "segdistill.training.train",
 }
 
-__all__ = ["__version__", *_HOME]
+__all__ = [
+    "Distiller",
+    "Recipe",
+    "Run",
+    "SegdistillError",
+    "Teacher",
+    "Term",
+    "__version__",
+    "distill",
+    "evaluate",
+    "name_stages",
+    "predict",
+    "train",
+]
 
 if TYPE_CHECKING:
     from segdistill.distiller import Distiller, Term

@@ -1,7 +1,8 @@
 """Bring two maps together: space by resizing, width by a projector, several maps by fusing.
 
-Space: the teacher's map is resized to the student's, by area where it shrinks and linearly where it grows. Width: by
-the projector of the term. A list of stages is resized to its smallest map and joined along the channels.
+Space: the teacher's map is resized to the student's, by area where it shrinks and linearly where it grows.
+Width: by the projector of the term. A list of stages is resized to its smallest map and joined along the
+channels.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def fuse(maps: Sequence[Tensor]) -> Tensor:
 
 
 class Convolution(nn.Module):
-    """A learned 1x1 convolution from the student's width to the teacher's; trained with the student, never exported.
+    """A learned 1x1 convolution from the student's width to the teacher's; trained with it, never exported.
 
     Args:
         student_width: channels of the student's map (data-given).
@@ -53,14 +54,15 @@ class Convolution(nn.Module):
 
 
 class Interpolation(nn.Module):
-    """Parameter-free: the channels seen as a 1-D axis and interpolated to the other side's width (Teach-Former).
+    """Parameter-free: channels seen as a 1-D axis, interpolated to the other side's width (Teach-Former).
 
-    The paper interpolates because "the student model has fewer feature channels than teachers"; that is not so for
-    every pair of its networks, hence both directions.
+    The paper interpolates because "the student model has fewer feature channels than teachers"; that is not
+    so for every pair of its networks, hence both directions.
 
     Args:
         student_width: channels of the student's map (data-given).
         teacher_width: channels of the teacher's map (data-given).
+        spatial_dims: 2 or 3 (data-given); it makes no difference here.
         side: whose map is changed; `teacher` (default) keeps the gradient free of it and the tensors small.
         mode: how; `area` averages where channels shrink.
     """
@@ -71,6 +73,8 @@ class Interpolation(nn.Module):
         self,
         student_width: int,
         teacher_width: int,
+        spatial_dims: int = 0,
+        *,
         side: Literal["teacher", "student"] = "teacher",
         mode: Literal["linear", "nearest", "area"] = "linear",
     ) -> None:
@@ -96,7 +100,10 @@ class Interpolation(nn.Module):
 
 @dataclass(frozen=True)
 class Row:
-    """A projector: `part(student_width, teacher_width, ...)(student, teacher) -> (student, teacher)` of one width."""
+    """A projector: `part(student_width, teacher_width, spatial_dims)`, called as `part(student, teacher)`.
+
+    It returns both maps, now of one width.
+    """
 
     part: Any
     summary: str

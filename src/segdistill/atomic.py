@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,8 @@ def replacing(path: Path) -> Iterator[Path]:
             "Free some disk space or choose another folder, then run the command again with --resume"
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # such as a parent that is a file: the error above says it better
+            temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -29,20 +29,31 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         SegdistillError: missing, damaged, or not a safetensors file (a pickle is refused, never loaded).
     """
     if not path.is_file():
-        raise SegdistillError(f"{path}: no such checkpoint; the run has not finished an epoch, or it was deleted")
-    with open(path, "rb") as file:
-        start = file.read(2)
-    if start == b"PK" or start[:1] == b"\x80":
         raise SegdistillError(
-            f"{path} is a pickle (a torch.save file), which can run code when it is read; it was not read. "
-            "Checkpoints of segdistill are safetensors: convert the weights with safetensors.torch.save_file"
+            f"{path}: no such checkpoint; the run has not finished an epoch, or it was deleted"
         )
     try:
         with safe_open(str(path), framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
             return tensors, json.loads((file.metadata() or {}).get("state", "{}"))
     except (SafetensorError, ValueError, OSError) as error:
-        raise SegdistillError(f"{path} is damaged or not a safetensors file ({error}); restore it or train again") from None
+        if _looks_pickled(path):
+            raise SegdistillError(
+                f"{path} is a pickle (a torch.save file), which can run code when it is read; it was not "
+                "read. Checkpoints of segdistill are safetensors: convert the weights with "
+                "safetensors.torch.save_file"
+            ) from None
+        raise SegdistillError(
+            f"{path} is damaged or not a safetensors file ({error}); restore it or train again"
+        ) from None
+
+
+def _looks_pickled(path: Path) -> bool:
+    """Whether a file that is no safetensors file begins like a zip archive or a pickle."""
+    # Only asked then: the length with which a safetensors file begins may have these bytes too.
+    with open(path, "rb") as file:
+        start = file.read(2)
+    return start == b"PK" or start[:1] == b"\x80"
 
 
 def load_weights(network: nn.Module, tensors: Mapping[str, Tensor], source: Path) -> None:
@@ -60,7 +71,8 @@ def load_weights(network: nn.Module, tensors: Mapping[str, Tensor], source: Path
         if own[name].shape != tensors[name].shape
     ]
     if missing or extra or shapes:
-        found = [f"missing {', '.join(missing[:3])}"] * bool(missing) + [f"unknown {', '.join(extra[:3])}"] * bool(extra)
+        found = [f"missing {', '.join(missing[:3])}"] * bool(missing)
+        found += [f"unknown {', '.join(extra[:3])}"] * bool(extra)
         found += sorted(shapes)[:3]
         raise SegdistillError(
             f"{source} does not fit {type(network).__name__} ({'; '.join(found)}); "

@@ -1,4 +1,4 @@
-"""What a network costs: parameters and operations, counted without allocating; latency and memory, measured."""
+"""What a network costs: parameters and operations, counted, not allocated; latency and memory, measured."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from time import perf_counter
 from typing import Any
 
 import torch
+from psutil import Process
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.utils.flop_counter import FlopCounterMode
@@ -156,8 +157,6 @@ class PeakMemory:
             torch.cuda.reset_peak_memory_stats(self.device)
             self.before = torch.cuda.memory_allocated(self.device)
             return self
-        from psutil import Process
-
         process = Process()
         self.before = self.peak = process.memory_info().rss
 
@@ -175,6 +174,7 @@ class PeakMemory:
         elif self._sampler is not None:
             self._stop.set()
             self._sampler.join()
+            self.peak = max(self.peak, Process().memory_info().rss)
 
 
 def _run(network: nn.Module, image: Tensor) -> float:

@@ -1,7 +1,7 @@
 """The central equation.
 
-    total = w_0 * sum_i v_i segmentation(student[logits_i], label)
-          + sum_k w_k(epoch) * sum_t a_t sum_(s,q in pairs_k) loss_k(student[s], teacher_t[q])
+total = w_0 * sum_i v_i segmentation(student[logits_i], label)
+      + sum_k w_k(epoch) * sum_t a_t sum_(s,q in pairs_k) loss_k(student[s], teacher_t[q])
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from segdistill.align import fuse, resize
 from segdistill.losses.segmentation import IGNORE
-from segdistill.networks.stages import catch, stage_names
+from segdistill.networks.stages import catch, first_output, stage_names
 from segdistill.schedules import Constant
 from segdistill.teachers.teacher import Teacher
 
@@ -97,7 +97,9 @@ class Distiller(nn.Module):
         self._check_names()
         if self.terms:
             if example is None:
-                raise ValueError("terms need `example`, an image batch (1, channel, *space), to learn the widths from")
+                raise ValueError(
+                    "terms need `example`, an image batch (1, channel, *space), to learn the widths from"
+                )
             self._pair(example)
 
     def forward(self, image: Tensor, label: Tensor, epoch: float = 0.0) -> dict[str, Tensor]:
@@ -108,9 +110,10 @@ class Distiller(nn.Module):
             label: (batch, layer, *space) of integers, -1 where ignored.
             epoch: for weights that change; may be a fraction.
         """
-        with catch(self.student, self._wanted("student")) as student:
+        with catch(self.student, self._wanted()) as student:
             output = self.student(image)
-        heads = [head.float() for head in (output if isinstance(output, (list, tuple)) else [output])]
+        heads = output if isinstance(output, (list, tuple)) else [first_output(output)]
+        heads = [head.float() for head in heads]
         student["logits"] = heads[0]
         losses = {"segmentation": self.segmentation_weight * self._supervised(heads, label)}
         weights = {name: term.weight(epoch) for name, term in self.terms.items()}
@@ -124,7 +127,7 @@ class Distiller(nn.Module):
 
     def _supervised(self, heads: Sequence[Tensor], label: Tensor) -> Tensor:
         """sum_i v_i segmentation(head_i, label at the size of head_i)."""
-        weights = [*self.head_weights[: len(heads)]]
+        weights = list(self.head_weights[: len(heads)] or (1.0,))
         while len(weights) < len(heads):
             weights.append(weights[-1] / 2)
         total = heads[0].new_zeros(())
@@ -153,7 +156,10 @@ class Distiller(nn.Module):
             if not term.listens_to(teacher):
                 continue
             for number, (own, other) in enumerate(term.pairs):
-                s, t = _map_of(student, own), resize(_map_of(knowledge, other), _map_of(student, own).shape[2:])
+                s, t = (
+                    _map_of(student, own),
+                    resize(_map_of(knowledge, other), _map_of(student, own).shape[2:]),
+                )
                 key = _key(name, number, teacher)
                 if key in self.projectors:
                     s, t = self.projectors[key](s, t)
@@ -161,7 +167,9 @@ class Distiller(nn.Module):
                 total = total + self.teachers[teacher].weight * value
         return total
 
-    def _loss(self, term: Term, student: Tensor, teacher: Tensor, where: Tensor | None, response: bool) -> Tensor:
+    def _loss(
+        self, term: Term, student: Tensor, teacher: Tensor, where: Tensor | None, response: bool
+    ) -> Tensor:
         if where is not None:
             where = resize(where, student.shape[2:])
         regions = student.shape[1]
@@ -177,22 +185,30 @@ class Distiller(nn.Module):
         """Whether any term listens to this teacher now; a teacher that nobody listens to is not run."""
         return any(weights[name] and term.listens_to(teacher) for name, term in self.terms.items())
 
-    def _wanted(self, who: str) -> tuple[str, ...]:
-        """Stages that the terms ask of the student or of a teacher."""
-        side = 0 if who == "student" else 1
-        terms = [term for term in self.terms.values() if who == "student" or term.listens_to(who)]
-        return tuple(dict.fromkeys(name for term in terms for pair in term.pairs for name in names_of(pair[side])))
+    def _wanted(self, teacher: str | None = None) -> tuple[str, ...]:
+        """Stages that the terms ask of a teacher, or of the student."""
+        side = 0 if teacher is None else 1
+        terms = [term for term in self.terms.values() if teacher is None or term.listens_to(teacher)]
+        return tuple(
+            dict.fromkeys(name for term in terms for pair in term.pairs for name in names_of(pair[side]))
+        )
 
     def _check_names(self) -> None:
         for name, term in self.terms.items():
+            if name in ("segmentation", "total"):
+                raise ValueError(f"terms.{name}: there is a loss of that name already; choose another")
             for teacher in term.teachers or ():
                 if teacher not in self.teachers:
                     choices = ", ".join(self.teachers) or "none"
-                    raise ValueError(f"terms.{name}.teachers: {teacher!r} is not a teacher (teachers: {choices})")
+                    raise ValueError(
+                        f"terms.{name}.teachers: {teacher!r} is not a teacher (teachers: {choices})"
+                    )
             if not self.teachers:
                 raise ValueError(f"terms.{name}: there is no teacher to compare with")
             sides = [("student", self.student, 0)]
-            sides += [(f"teacher {t}", self.teachers[t].network, 1) for t in self.teachers if term.listens_to(t)]
+            sides += [
+                (f"teacher {t}", self.teachers[t].network, 1) for t in self.teachers if term.listens_to(t)
+            ]
             for who, network, side in sides:
                 known = stage_names(network)
                 for stage in (stage for pair in term.pairs for stage in names_of(pair[side])):
@@ -207,8 +223,8 @@ class Distiller(nn.Module):
         """Look once at the widths and sizes of all pairs, make the projectors, keep the table for the log."""
         mode = self.student.training
         self.student.eval()
-        with catch(self.student, self._wanted("student")) as student:
-            student["logits"] = self.student(example)
+        with catch(self.student, self._wanted()) as student:
+            student["logits"] = first_output(self.student(example))
         self.student.train(mode)
         known = {name: self._ask(name, example) for name in self.teachers}
         for name, term in self.terms.items():
@@ -216,8 +232,8 @@ class Distiller(nn.Module):
                 for number, (own, other) in enumerate(term.pairs):
                     s, t = _map_of(student, own), _map_of(known[teacher], other)
                     projected = term.projector is not None and s.shape[1] != t.shape[1]
-                    row = {"term": name, "student": own, "teacher": f"{teacher}: {other}"}
-                    row |= {"student_map": tuple(s.shape[1:]), "teacher_map": tuple(t.shape[1:])}
+                    row: dict[str, Any] = {"term": name, "student": own, "teacher": f"{teacher}: {other}"}
+                    row |= {"student_map": list(s.shape[1:]), "teacher_map": list(t.shape[1:])}
                     self.pairing.append(row | {"resized": s.shape[2:] != t.shape[2:], "projected": projected})
                     if projected and term.projector is not None:
                         widths = {"student_width": s.shape[1], "teacher_width": t.shape[1]}
@@ -242,4 +258,3 @@ def _map_of(maps: Mapping[str, Tensor], stage: Stage) -> Tensor:
 
 def _key(term: str, number: int, teacher: str) -> str:
     return f"{term}:{number}:{teacher}".replace(".", "_")
-

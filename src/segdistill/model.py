@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from torch import nn
@@ -50,7 +49,11 @@ def build_network(spec: Mapping[str, Any], facts: Facts, place: str) -> nn.Modul
     Raises:
         SegdistillError: unknown settings, or a patch size that the network cannot take.
     """
-    given = {"spatial_dims": facts.spatial_dims, "in_channels": facts.in_channels, "out_channels": facts.out_channels}
+    given = {
+        "spatial_dims": facts.spatial_dims,
+        "in_channels": facts.in_channels,
+        "out_channels": facts.out_channels,
+    }
     return build(NETWORKS, resolve_network(spec, facts, place), place, **given, image_size=facts.image_size)
 
 
@@ -78,14 +81,19 @@ def load_network(run: Run, which: str = BEST, *, network: nn.Module | None = Non
     if network is None:
         network = build_network(spec, facts_of(run), f"{run.path}: student")
     tensors, _ = checkpoint.load(run.file(which))
-    student = {n.removeprefix("distiller.student."): t for n, t in tensors.items() if n.startswith("distiller.student.")}
+    student = {
+        n.removeprefix("distiller.student."): t
+        for n, t in tensors.items()
+        if n.startswith("distiller.student.")
+    }
     checkpoint.load_weights(network, student or tensors, run.file(which))
     return network.eval()
 
 
 def describe(network: nn.Module, part: Mapping[str, Any], facts: Facts) -> dict[str, Any]:
     """The network's record (`architecture`) in run.json."""
-    size: Sequence[int] = facts.image_size
-    record = {"spatial_dims": facts.spatial_dims, "in_channels": facts.in_channels}
-    record |= {"out_channels": facts.out_channels, "image_size": list(size)}
-    return {"part": dict(part), "facts": record, "parameters": sum(p.numel() for p in network.parameters())}
+    return {
+        "part": dict(part),
+        "facts": asdict(facts),
+        "parameters": sum(p.numel() for p in network.parameters()),
+    }

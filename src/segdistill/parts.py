@@ -1,7 +1,8 @@
 """Parts: named, typed pieces of a recipe. The constructor's signature of a part is its schema.
 
-A table maps a name to a class, or to a row with the class in its attribute `part`. In a recipe a part is written
-`{type: NAME, setting: value, ...}`. Arguments that follow from the data (`DATA_GIVEN`) are not written in recipes.
+A table maps a name to a class, or to a row with the class in its attribute `part`. In a recipe a part is
+written `{type: NAME, setting: value, ...}`. Arguments that follow from the data (`DATA_GIVEN`) are not
+written in recipes.
 """
 
 from __future__ import annotations
@@ -9,9 +10,11 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import inspect
-from collections.abc import Iterable, Mapping
+import reprlib
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
-from typing import Any, get_type_hints
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
@@ -28,7 +31,7 @@ def class_of(row: Any) -> Any:
 
 
 @cache
-def schema(part: type) -> type[BaseModel]:
+def schema(part: Any) -> type[BaseModel]:
     """The pydantic model of what a recipe may say about `part`, made from its constructor's signature."""
     hints = get_type_hints(part if dataclasses.is_dataclass(part) else part.__init__, include_extras=True)
     fields: dict[str, Any] = {}
@@ -36,42 +39,63 @@ def schema(part: type) -> type[BaseModel]:
         if name not in DATA_GIVEN:
             default = ... if parameter.default is parameter.empty else parameter.default
             fields[name] = (hints.get(name, Any), default)
-    return create_model(part.__name__, __config__=ConfigDict(extra="forbid"), **fields)
+    return create_model(part.__name__, __config__=ConfigDict(extra="forbid", allow_inf_nan=False), **fields)
 
 
 def complete(table: Mapping[str, Any], spec: Any, place: str) -> dict[str, Any]:
     """Check `spec` and return it with every default written out, as plain data.
 
     Raises:
-        SegdistillError: unknown type or key, missing or wrong value; the message names the place and the choices.
+        SegdistillError: unknown type or key, missing or wrong value; with the place and the choices.
     """
-    if isinstance(spec, str):
-        spec = {"type": spec}
-    if not isinstance(spec, Mapping) or "type" not in spec:
-        raise SegdistillError(f"{place}: write {{type: NAME, ...}}; NAME is one of {', '.join(sorted(table))}")
-    name = spec["type"]
-    if name not in table:
-        raise SegdistillError(f"{place}.type: {unknown(str(name), table)}")
-    settings = {key: value for key, value in spec.items() if key != "type"}
-    try:
-        model = schema(class_of(table[name]))(**settings)
-    except ValidationError as error:
-        raise SegdistillError(explain(error, place, schema(class_of(table[name])))) from None
-    return {"type": name, **model.model_dump(mode="json")}
+    name, settings = _checked(table, spec, place)
+    part = class_of(table[name])
+    if dataclasses.is_dataclass(part):  # it may refuse settings that do not go together
+        _made(part, place, _arguments(settings))
+    return {"type": name, **settings.model_dump(mode="json")}
 
 
 def build(table: Mapping[str, Any], spec: Any, place: str, **given: Any) -> Any:
-    """Make the part that `spec` describes. Of `given` (what follows from the data) each part takes what it asks for.
+    """Make the part that `spec` describes.
+
+    Args:
+        given: what follows from the data; each part takes what it asks for.
 
     Raises:
-        SegdistillError: as `complete`; also where the part refuses its arguments (a `ValueError` of the constructor).
+        SegdistillError: as `complete`; also where the part refuses its arguments (a ValueError of its own).
     """
-    settings = complete(table, spec, place)
-    part = class_of(table[settings.pop("type")])
+    name, settings = _checked(table, spec, place)
+    part = class_of(table[name])
     wanted = inspect.signature(part).parameters
-    typed = schema(part)(**settings)
-    arguments = {name: getattr(typed, name) for name in settings}
-    arguments.update({name: value for name, value in given.items() if name in wanted})
+    return _made(part, place, _arguments(settings) | {k: v for k, v in given.items() if k in wanted})
+
+
+def _checked(table: Mapping[str, Any], spec: Any, place: str) -> tuple[str, BaseModel]:
+    """The name of the part and its settings, typed and complete."""
+    if isinstance(spec, str):
+        spec = {"type": spec}
+    if not isinstance(spec, Mapping) or "type" not in spec:
+        raise SegdistillError(
+            f"{place}: write {{type: NAME, ...}}; NAME is one of {', '.join(sorted(table))}"
+        )
+    name = spec["type"]
+    if not isinstance(name, str) or name not in table:
+        raise SegdistillError(f"{place}.type: {unknown(str(name), table)}")
+    settings = {key: value for key, value in spec.items() if key != "type"}
+    part = class_of(table[name])
+    if told := DATA_GIVEN & settings.keys() & inspect.signature(part).parameters.keys():
+        raise SegdistillError(f"{place}.{min(told)}: follows from the data; leave it out")
+    try:
+        return name, schema(part).model_validate(settings)
+    except ValidationError as error:
+        raise SegdistillError(explain(error, place, schema(part), settings)) from None
+
+
+def _arguments(settings: BaseModel) -> dict[str, Any]:
+    return {name: getattr(settings, name) for name in type(settings).model_fields}
+
+
+def _made(part: Any, place: str, arguments: Mapping[str, Any]) -> Any:
     try:
         return part(**arguments)
     except ValueError as error:
@@ -83,34 +107,63 @@ def unknown(name: str, choices: Iterable[str]) -> str:
     choices = sorted(choices)
     close = difflib.get_close_matches(name, choices, n=1)
     hint = f"; did you mean {close[0]!r}?" if close else ""
-    return f"{name!r} is unknown{hint} (choices: {', '.join(choices)})"
+    return f"{name!r} is unknown{hint} (choices: {', '.join(choices) or 'none'})"
 
 
-def explain(error: ValidationError, place: str, model: type[BaseModel]) -> str:
-    """A pydantic error in one line a problem, with the place in the recipe and the choices."""
-    lines = []
+def explain(error: ValidationError, place: str, model: type[BaseModel], data: Any) -> str:
+    """A pydantic error in one line a place, with the place in the recipe and the choices.
+
+    Args:
+        error: what `model` said of `data`.
+        place: where in the recipe `data` stands; '' for the recipe itself.
+    """
+    start = [place] if place else []
+    lines: list[str] = []
+    wrong: dict[tuple[str, str], list[str]] = {}  # what each branch of a union says of one value
     for problem in error.errors():
-        path = [str(step) for step in problem["loc"]]
-        where = ".".join([place, *path] if place else path)
+        path = [*start, *_steps(problem["loc"], data)]
         if problem["type"] == "extra_forbidden":
-            parent = ".".join([place, *path[:-1]] if place else path[:-1])
-            known = _fields_at(model, path[:-1])
+            known = _fields_at(model, path[len(start) : -1])
             what = unknown(path[-1], known) if known else f"{path[-1]!r} is unknown"
-            lines.append(f"{parent + ': ' if parent else ''}{what}")
+            lines.append(": ".join([*filter(None, [".".join(path[:-1])]), what]))
         elif problem["type"] == "missing":
-            lines.append(f"{where}: is required")
+            lines.append(f"{'.'.join([*path, str(problem['loc'][-1])])}: is required")
         else:
-            lines.append(f"{where}: {problem['msg']}, got {problem['input']!r}")
+            told = wrong.setdefault((".".join(path), reprlib.repr(problem["input"])), [])
+            told.append(problem["msg"].removeprefix("Input should be ") if told else problem["msg"])
+    lines += [f"{where}: {' or '.join(told)}, got {value}" for (where, value), told in wrong.items()]
     return "\n".join(lines)
 
 
-def _fields_at(model: Any, path: list[str]) -> list[str]:
-    """Names of the fields of the model that lies at `path` inside `model`, as far as annotations tell."""
+def _steps(location: Sequence[int | str], data: Any) -> list[str]:
+    """What of a pydantic location leads through `data`: keys and numbers, not the names of union branches."""
+    steps = []
+    for step in location:
+        inside = isinstance(data, Mapping) and step in data
+        if inside or (isinstance(data, list | tuple) and isinstance(step, int)):
+            steps.append(str(step))
+            data = data[step]
+    return steps
+
+
+def _fields_at(model: Any, path: Sequence[str]) -> list[str]:
+    """Names of the fields of the section that lies at `path` inside `model`, as far as annotations tell."""
     for step in path:
-        field = model.model_fields.get(step) if hasattr(model, "model_fields") else None
-        candidates = [] if field is None else [field.annotation, *getattr(field.annotation, "__args__", ())]
-        models = [c for c in candidates if inspect.isclass(c) and issubclass(c, BaseModel)]
-        if not models:
-            return list(model.model_fields) if hasattr(model, "model_fields") and step.isidentifier() and field is None else []
-        model = models[0]
-    return list(model.model_fields)
+        model = next(
+            (below for member in _members(model) if (below := _below(member, step)) is not None), None
+        )
+    return [name for member in _members(model) if _is_section(member) for name in member.model_fields]
+
+
+def _below(annotation: Any, step: str) -> Any:
+    if _is_section(annotation):
+        return annotation.model_fields[step].annotation if step in annotation.model_fields else None
+    return get_args(annotation)[1] if get_origin(annotation) is dict else None
+
+
+def _members(annotation: Any) -> tuple[Any, ...]:
+    return get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+
+
+def _is_section(annotation: Any) -> bool:
+    return inspect.isclass(annotation) and issubclass(annotation, BaseModel)

@@ -7,17 +7,22 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from typing import TypeVar
 
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
 Item = TypeVar("Item")
 
 
-def track(items: Iterable[Item], description: str, total: int | None = None) -> Iterator[Item]:
-    """Yield `items` behind a progress bar with ETA on standard error; silent where that is no terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-    from rich.progress import TimeRemainingColumn
-
-    console = Console(stderr=True)
-    columns = (
+def _columns() -> tuple[ProgressColumn, ...]:
+    return (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
@@ -25,7 +30,12 @@ def track(items: Iterable[Item], description: str, total: int | None = None) -> 
         TextColumn("eta"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+
+
+def track(items: Iterable[Item], description: str, total: int | None = None) -> Iterator[Item]:
+    """Yield `items` behind a progress bar with ETA on standard error; silent where that is no terminal."""
+    console = Console(stderr=True)
+    with Progress(*_columns(), console=console, disable=not console.is_terminal) as progress:
         yield from progress.track(items, total=total, description=description)
 
 
@@ -40,16 +50,10 @@ class Bar:
     """
 
     def __init__(self, description: str, total: int, done: int = 0, shown: bool = True) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-        from rich.progress import TimeRemainingColumn
-
         self._console = Console(stderr=True)
         self._live = shown and self._console.is_terminal
         self._lines = shown and not self._live
-        columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("eta"), TimeRemainingColumn())
-        text = TextColumn("{task.description}")
-        self._progress = Progress(text, *columns, console=self._console, disable=not self._live)
+        self._progress = Progress(*_columns(), console=self._console, disable=not self._live)
         self._task = self._progress.add_task(description, total=total, completed=done)
         self._steps, self._done, self._total, self._begun = 0, done, total, time.monotonic()
 

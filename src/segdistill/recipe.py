@@ -1,7 +1,7 @@
 """Recipe: everything that decides a run, as typed data. Nothing in a recipe is executed.
 
-Recipes are YAML files, shipped (`segdistill list recipes`) or the user's. Several compose, later over earlier, and
-`key.path=value` overrides come last. Every default is written back into the run folder.
+Recipes are YAML files, shipped (`segdistill list recipes`) or the user's. Several compose, later over
+earlier, and `key.path=value` overrides come last. Every default is written back into the run folder.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from segdistill.errors import SegdistillError
 from segdistill.parts import complete, explain, unknown
@@ -20,13 +20,19 @@ from segdistill.parts import complete, explain, unknown
 PositiveInt = Annotated[int, Field(ge=1)]
 NonNegative = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
-Part = dict[str, Any]
+Settings = dict[str, Any]
+Part = Annotated[Settings, BeforeValidator(lambda part: {"type": part} if isinstance(part, str) else part)]
+"""`{type: NAME, setting: value, ...}`; the name alone is the part with its defaults."""
+IDENTITY = ("name", "kind", "status", "reference", "summary")
 
 
 class Section(BaseModel):
     """A part of a recipe: unknown keys are errors."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+S = TypeVar("S", bound=Section)
 
 
 class SplitSection(Section):
@@ -58,18 +64,22 @@ class DataSection(Section):
 
     path: str | None = None
     layout: str | None = None
+    labels: dict[str, int | list[int]] | None = None
+    """Classes to segment, {name: value or values in the label files}; what is not named is background.
+    Without it the dataset's own."""
     channels: dict[str, Part] = {}
     """Intensity part by channel name; guessed from the name where not given."""
-    spacing: list[float | None] | Literal["median"] | None = "median"
-    """Target spacing in mm along x, y, z; null along an axis keeps each case's own."""
+    spacing: list[Annotated[float, Field(gt=0)] | None] | Literal["median"] | None = "median"
+    """Target spacing in mm along x, y, z; null along an axis keeps each case's own. The median of slices is
+    taken in their plane: each volume keeps its slice distance unless one is given."""
     crop: list[int | tuple[int, int] | None] | None = None
-    """After resampling, for each axis: a central size, bounds [start, stop], or null; as some papers have it."""
+    """After resampling, for each axis: a central size, bounds [start, stop], or null; some papers have it."""
     patch_size: list[PositiveInt] | None = None
     """Voxels; without it the median image, at most 64 a side in 3-D and 256 in 2-D, in multiples of 16."""
     batch_size: PositiveInt = 2
     """Patches in a step over all devices and accumulation steps together."""
     oversample_foreground: Fraction = 1 / 3
-    augmentation: Part | None = {}
+    augmentation: Settings | None = {}
     """Settings of the augmentation; null switches it off."""
     slices: SliceSection | None = None
     splits: SplitSection = SplitSection()
@@ -85,7 +95,7 @@ class TeacherSection(Section):
     run: str | None = None
     weight: NonNegative = 1.0
     network: Part | None = None
-    train: dict[str, Any] = {}
+    train: Settings = {}
     """Overrides of `train` for training this teacher."""
 
 
@@ -94,10 +104,10 @@ class SegmentationSection(Section):
 
     loss: Part = {"type": "dice_focal"}
     weight: NonNegative = 1.0
-    head_weights: list[NonNegative] = [1.0, 0.5, 0.25, 0.125]
+    head_weights: Annotated[list[NonNegative], Field(min_length=1)] = [1.0, 0.5, 0.25, 0.125]
 
 
-Stages = str | list[str]
+Stages = str | Annotated[list[str], Field(min_length=1)]
 
 
 class TermSection(Section):
@@ -106,9 +116,9 @@ class TermSection(Section):
     loss: Part
     student: Stages | None = None
     teacher: Stages | None = None
-    pairs: list[tuple[Stages, Stages]] | None = None
-    weight: NonNegative | Part = 1.0
-    teachers: list[str] | None = None
+    pairs: Annotated[list[tuple[Stages, Stages]], Field(min_length=1)] | None = None
+    weight: NonNegative | Settings = 1.0
+    teachers: Annotated[list[str], Field(min_length=1)] | None = None
     projector: Part | None = None
 
     def stage_pairs(self) -> list[tuple[Stages, Stages]]:
@@ -128,7 +138,8 @@ class TrainSection(Section):
 
     epochs: PositiveInt = 100
     iterations: PositiveInt | None = None
-    """Steps an epoch; without it, as many as show each training case once."""
+    """Steps an epoch; without it, as many as show each training case once (read as slices: each slice to
+    train on)."""
     optimizer: Part = {"type": "adamw"}
     schedule: Part = {"type": "poly"}
     gradient_clip: Annotated[float, Field(gt=0)] | None = 12.0
@@ -155,6 +166,9 @@ class EvaluateSection(Section):
     window_batch: PositiveInt = 2
     tolerance_mm: Annotated[float, Field(gt=0)] = 2.0
     """Surface distance that NSD forgives."""
+    threshold: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Probability above which the likeliest foreground class is taken; without it the likeliest of all.
+    Regions: 0.5."""
 
 
 class Recipe(Section):
@@ -174,20 +188,26 @@ class Recipe(Section):
     evaluate: EvaluateSection = EvaluateSection()
 
     @classmethod
-    def load(cls, *sources: str | Path | Mapping[str, Any], overrides: Sequence[str] = (), **sections: Any) -> Recipe:
+    def load(
+        cls, *sources: str | Path | Mapping[str, Any], overrides: Sequence[str] = (), **sections: Any
+    ) -> Recipe:
         """Compose recipes and check the result.
 
         Args:
-            sources: shipped names, YAML files or plain data; later ones win over earlier ones.
+            sources: shipped names, YAML files or plain data; later ones win over earlier ones. A protocol
+                says how to train: what the recipe before it is called, it stays.
             overrides: `key.path=value`, the value in YAML.
             sections: the same as plain data: `Recipe.load("hinton", data={"path": "..."})`.
 
         Raises:
-            SegdistillError: unknown recipe, key, part or stage, value out of range; with the place and the choices.
+            SegdistillError: unknown recipe, key or part, value out of range; with the place and the choices.
         """
         merged: dict[str, Any] = {}
         for source in sources:
-            merged = merge(merged, read(source))
+            layer = read(source)
+            if merged and layer.get("kind") == "protocol":
+                layer = {key: value for key, value in layer.items() if key not in IDENTITY}
+            merged = merge(merged, layer)
         merged = merge(merged, sections)
         # Overrides are joined first: `student.width=4 student.type=unet` must not depend on its order.
         joined: dict[str, Any] = {}
@@ -203,20 +223,21 @@ class Recipe(Section):
         from segdistill.data.intensity import INTENSITIES
         from segdistill.losses import LOSSES, SEGMENTATION_LOSSES
         from segdistill.schedules import WEIGHTS
-        from segdistill.training.optimization import OPTIMIZERS, SCHEDULES
 
-        try:
-            recipe = cls(**data)
-        except ValidationError as error:
-            raise SegdistillError("recipe: " + explain(error, "", cls)) from None
+        recipe = _section(cls, data, "")
         for channel, part in recipe.data.channels.items():
             recipe.data.channels[channel] = complete(INTENSITIES, part, f"data.channels.{channel}")
         if recipe.data.augmentation is not None:
             spec = {"type": "augmentation", **recipe.data.augmentation}
             completed = complete({"augmentation": Augmentation}, spec, "data.augmentation")
             recipe.data.augmentation = {key: value for key, value in completed.items() if key != "type"}
-        recipe.segmentation.loss = complete(SEGMENTATION_LOSSES, recipe.segmentation.loss, "segmentation.loss")
+        supervised = recipe.segmentation
+        supervised.loss = complete(SEGMENTATION_LOSSES, supervised.loss, "segmentation.loss")
         for name, term in recipe.terms.items():
+            if name in ("segmentation", "total"):
+                raise SegdistillError(
+                    f"terms.{name}: the log has a loss of that name already; choose another"
+                )
             term.loss = complete(LOSSES, term.loss, f"terms.{name}.loss")
             if term.projector is not None:
                 term.projector = complete(PROJECTORS, term.projector, f"terms.{name}.projector")
@@ -232,8 +253,11 @@ class Recipe(Section):
             if teacher_section.network is not None:
                 place = f"teachers.{name}.network"
                 teacher_section.network = complete_network(teacher_section.network, place)
-        recipe.train.optimizer = complete(OPTIMIZERS, recipe.train.optimizer, "train.optimizer")
-        recipe.train.schedule = complete(SCHEDULES, recipe.train.schedule, "train.schedule")
+            # Checked as the whole section that the teacher will train by; kept as the few words that it is.
+            place = f"teachers.{name}.train"
+            own = merge(recipe.train.model_dump(mode="json"), teacher_section.train)
+            _complete_train(_section(TrainSection, own, place), place, recipe.data.batch_size)
+        _complete_train(recipe.train, "train", recipe.data.batch_size)
         return recipe
 
     def to_yaml(self) -> str:
@@ -241,13 +265,45 @@ class Recipe(Section):
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=110)
 
 
-def complete_network(spec: Any, place: str) -> Part:
-    """Check a network part. `{preset: NAME}` stays as it is until the data tell 2-D from 3-D; so does `python`."""
+def _section(section: type[S], data: Mapping[str, Any], place: str) -> S:
+    """`data` as a section; SegdistillError where it is none."""
+    try:
+        return section.model_validate(data)
+    except ValidationError as error:
+        raise SegdistillError(("" if place else "recipe: ") + explain(error, place, section, data)) from None
+
+
+def _complete_train(train: TrainSection, place: str, batch: int) -> None:
+    """Check a `train` section, the parts in it too, and fill in their defaults."""
+    from segdistill.training.optimization import OPTIMIZERS, SCHEDULES
+
+    parts = train.devices * train.nodes * train.accumulate
+    if batch % parts:
+        raise SegdistillError(
+            f"data.batch_size: {batch} cannot be shared evenly by {train.devices * train.nodes} device(s) x "
+            f"{place}.accumulate {train.accumulate}; use a multiple of {parts}"
+        )
+    train.optimizer = complete(OPTIMIZERS, train.optimizer, f"{place}.optimizer")
+    train.schedule = complete(SCHEDULES, train.schedule, f"{place}.schedule")
+
+
+def complete_network(spec: Any, place: str) -> Settings:
+    """Check a network part.
+
+    `{preset: NAME}` stays as it is until the data tell 2-D from 3-D; so does `python`.
+    """
     from segdistill.networks import NETWORKS, PRESETS
 
     if isinstance(spec, Mapping) and "preset" in spec:
-        if spec["preset"] not in PRESETS:
-            raise SegdistillError(f"{place}.preset: {unknown(str(spec['preset']), PRESETS)}")
+        name = str(spec["preset"])
+        if name not in PRESETS:
+            raise SegdistillError(f"{place}.preset: {unknown(name, PRESETS)}")
+        if "type" in spec:
+            raise SegdistillError(
+                f"{place}: give `type` or `preset`, not both; preset {name} has its own type"
+            )
+        changed = {key: value for key, value in spec.items() if key != "preset"}
+        complete(NETWORKS, {**PRESETS[name].expand(3), **changed}, place)
         return dict(spec)
     if isinstance(spec, Mapping) and spec.get("type") == "python":
         return dict(spec)
@@ -257,7 +313,8 @@ def complete_network(spec: Any, place: str) -> Part:
 def shipped() -> dict[str, Path]:
     """The recipes that come with the package, by name."""
     folder = resources.files("segdistill") / "recipes"
-    return {Path(str(file)).stem: Path(str(file)) for file in sorted(folder.iterdir(), key=str) if file.name.endswith(".yaml")}
+    files = [Path(str(file)) for file in sorted(folder.iterdir(), key=str)]
+    return {file.stem: file for file in files if file.suffix == ".yaml"}
 
 
 def read(source: str | Path | Mapping[str, Any]) -> dict[str, Any]:
@@ -271,10 +328,12 @@ def read(source: str | Path | Mapping[str, Any]) -> dict[str, Any]:
         raise SegdistillError(f"recipe {str(source)!r}: no such file, and {unknown(str(source), shipped())}")
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
         raise SegdistillError(f"recipe {path}: not readable as YAML: {error}") from None
     if not isinstance(data, dict):
-        raise SegdistillError(f"recipe {path}: expected sections (data, student, terms, ...), got {type(data).__name__}")
+        raise SegdistillError(
+            f"recipe {path}: expected sections (data, student, terms, ...), got {type(data).__name__}"
+        )
     return {"name": path.stem, **data}
 
 
@@ -297,8 +356,12 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in over.items():
         old = merged.get(key)
-        another = isinstance(value, Mapping) and isinstance(old, Mapping) and _other_part(old, value)
-        merged[key] = merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) and not another else value
+        if isinstance(old, str) and isinstance(value, Mapping):
+            old = {"type": old}  # a part of which the name alone was given
+        if isinstance(old, Mapping) and isinstance(value, Mapping) and not _other_part(old, value):
+            merged[key] = merge(old, value)
+        else:
+            merged[key] = value
     return merged
 
 

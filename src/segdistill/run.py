@@ -1,7 +1,7 @@
 """A run is a folder: recipe, log, checkpoints, figures of merit, cost, report.
 
-    recipe.yaml  run.json  splits.json  plan.json  log.jsonl  checkpoints/{last,best}.safetensors
-    metrics.json  cost.json  predictions/  report.html  report.md
+recipe.yaml  run.json  splits.json  plan.json  log.jsonl  checkpoints/{last,best}.safetensors
+metrics.json  cost.json  predictions/  report.html  report.md
 """
 
 from __future__ import annotations
@@ -48,9 +48,14 @@ class Run:
             run.must_be_new()
         elif run.exists:
             if not run.file("run.json").is_file():
-                if run.path.is_dir() and set(os.listdir(run.path)) <= {".lock", "recipe.yaml"}:
+                if run.path.is_dir() and {entry.name for entry in run.path.iterdir()} <= {
+                    ".lock",
+                    "recipe.yaml",
+                }:
                     return run._begin(recipe, kind)  # stopped before it had begun
-                raise SegdistillError(f"{run.path} is not a run (it has no run.json), so it is left as it is; choose another --out")
+                raise SegdistillError(
+                    f"{run.path} is not a run (it has no run.json), so it is left as it is; choose another --out"
+                )
             if if_exists == "resume":
                 return run._same_recipe(recipe)
             with run.locked():
@@ -69,7 +74,9 @@ class Run:
         run = cls(Path(path))
         if not run.file("run.json").is_file() or not run.file("recipe.yaml").is_file():
             hint = "no such folder" if not run.path.exists() else "it has no run.json and recipe.yaml"
-            raise SegdistillError(f"{path} is not a run: {hint}; a run is what `segdistill train` or `distill` leaves in --out")
+            raise SegdistillError(
+                f"{path} is not a run: {hint}; a run is what `segdistill train` or `distill` leaves in --out"
+            )
         return run
 
     @property
@@ -87,8 +94,18 @@ class Run:
     def _begin(self, recipe: Recipe, kind: str) -> Run:
         self.path.mkdir(parents=True, exist_ok=True)
         write_text(self.file("recipe.yaml"), recipe.to_yaml())
-        info = {"format": 1, "name": self.path.name, "kind": kind, "recipe": recipe.name, "seed": recipe.train.seed}
-        info |= {"status": "started", "started": datetime.now(UTC).isoformat(timespec="seconds"), "seconds": 0.0}
+        info = {
+            "format": 1,
+            "name": self.path.name,
+            "kind": kind,
+            "recipe": recipe.name,
+            "seed": recipe.train.seed,
+        }
+        info |= {
+            "status": "started",
+            "started": datetime.now(UTC).isoformat(timespec="seconds"),
+            "seconds": 0.0,
+        }
         info |= {"command": " ".join(["segdistill", *sys.argv[1:]]), "machine": machine()}
         write_json(self.file("run.json"), info)
         return self
@@ -166,7 +183,9 @@ class Run:
         from rich.console import Console
 
         self.log("warning", message=message, **fields)
-        Console(stderr=True).print(f"warning: {message}", style="yellow", highlight=False, markup=False)
+        Console(stderr=True).print(
+            f"warning: {message}", style="yellow", highlight=False, markup=False, soft_wrap=True
+        )
 
     def events(self) -> list[dict[str, Any]]:
         """The lines of log.jsonl; a last line that a kill cut short is left out."""

@@ -55,6 +55,12 @@ class Window:
     last: Epochs
     value: NonNegative = 1.0
 
+    def __post_init__(self) -> None:
+        if self.last <= self.first:
+            raise ValueError(
+                f"last {self.last} must lie after first {self.first}, else the weight is always 0"
+            )
+
     def __call__(self, epoch: float) -> float:
         return self.value if self.first <= epoch < self.last else 0.0
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+from PIL import Image
 
 from segdistill.data.check import Finding, check
 
@@ -130,3 +131,26 @@ def test_needs_no_torch() -> None:
 
 def test_real_hippocampus(real_data: Path) -> None:
     assert check(real_data / "Task04_Hippocampus") == []
+
+
+def test_rounded_labels_are_noted(root: Path) -> None:
+    save(root / "labelsTr/a.nii.gz", np.full((6, 7, 8), 0.9999, np.float32))
+    ((severity, message),) = of_case(check(root), "a")
+    assert severity == "note" and "0.9999; rounded" in message
+
+
+def test_bad_masks_do_not_hide_the_rest(tmp_path: Path) -> None:
+    for folder in ("images", "labels"):
+        (tmp_path / folder).mkdir()
+    for number, values in enumerate(([0, 1], [0, 255], [0, 0])):
+        photograph = Image.new("RGB", (4, 4), (number, 2, 3))
+        photograph.putpixel((0, 0), (9, 9, 9))
+        turn = Image.Exif()
+        turn[0x0112] = 6 if number == 0 else 1
+        photograph.save(tmp_path / f"images/{number}.jpg", exif=turn)
+        Image.fromarray(np.resize(np.array(values, np.uint8), (4, 4))).save(tmp_path / f"labels/{number}.png")
+    Image.fromarray(np.arange(16, dtype=np.uint8).reshape(4, 4)).save(tmp_path / "labels/3.jpg")
+    Image.new("RGB", (4, 4)).save(tmp_path / "images/3.png")
+    found = [(finding.severity, finding.case) for finding in check(tmp_path)]
+    assert found[:2] == [("error", "3"), ("error", None)]  # shades in a JPEG mask; 1 and 255 are both there
+    assert ("warning", "0") in found and ("warning", "2") in found  # turned; empty

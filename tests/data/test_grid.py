@@ -83,7 +83,9 @@ def test_orientation_alone_is_lossless_and_agrees_with_nibabel(geometry: Geometr
 
 
 @given(geometry=geometries(), spacing=SPACINGS, crop=CROPS, seed=st.integers(0, 9))
-def test_every_voxel_stays_at_its_place_in_space(geometry: Geometry, spacing: Any, crop: Any, seed: int) -> None:
+def test_every_voxel_stays_at_its_place_in_space(
+    geometry: Geometry, spacing: Any, crop: Any, seed: int
+) -> None:
     """A linear function of the position in mm has, after resampling, the value of the new position."""
     grid = plan_grid(geometry, spacing, 3, crop)
     direction = np.random.default_rng(seed).normal(size=3)
@@ -221,7 +223,7 @@ def test_what_cannot_be_planned_is_said(arguments: dict[str, Any], message: str)
 
 
 def test_an_affine_without_direction_is_refused() -> None:
-    with pytest.raises(SegdistillError, match="singular|spacing"):
+    with pytest.raises(SegdistillError, match=r"singular|spacing"):
         plan_grid(volume(spacing=(1, 1, 0)), None, 3)
 
 

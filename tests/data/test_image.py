@@ -227,11 +227,12 @@ def test_labels_near_whole_numbers_are_rounded_others_refused(tmp_path: Path) ->
     assert (read_label(near)[0] == 1).all()
     half = np.zeros((3, 3, 3), np.float32)
     half[0, 0, 0] = 0.5
-    with pytest.raises(SegdistillError, match="not whole numbers"):
+    with pytest.raises(SegdistillError, match="no whole numbers"):
         read_label(nifti(tmp_path / "half.nii.gz", half))
-    half[0, 0, 0] = np.nan
-    with pytest.raises(SegdistillError, match="not whole numbers"):
-        read_label(nifti(tmp_path / "nan.nii.gz", half))
+    for bad in (np.nan, np.inf, 1e12):
+        half[0, 0, 0] = bad
+        with pytest.raises(SegdistillError, match="no whole numbers"):
+            read_label(nifti(tmp_path / "bad.nii.gz", half))
 
 
 def test_scaled_niftis_are_read_scaled(tmp_path: Path) -> None:
@@ -342,3 +343,52 @@ def test_missing_and_unknown_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "text.nii").write_text("hello")
     with pytest.raises(SegdistillError, match="no NIfTI"):
         read_image([tmp_path / "text.nii"])
+
+
+@pytest.mark.parametrize("shape", [(5, 6), (5, 6, 1), (5, 6, 7, 1), (5, 6, 7, 1, 3)])
+@pytest.mark.parametrize("kind", [nibabel.Nifti1Image, nibabel.Nifti2Image])
+def test_niftis_of_every_number_of_axes(tmp_path: Path, shape: tuple[int, ...], kind: type) -> None:
+    array = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    nibabel.save(kind(array, np.diag([2, 3, 4, 1])), tmp_path / "a.nii.gz")
+    image, geometry = read_image([tmp_path / "a.nii.gz"])
+    assert geometry.shape == shape[:3] and image.shape == (shape[4] if len(shape) == 5 else 1, *shape[:3])
+    assert np.array_equal(image[-1].ravel(), array.reshape(*shape[:3], -1)[..., -1].ravel())
+    write_label(tmp_path / "l.nii.gz", some_label(shape[:3]), tmp_path / "a.nii.gz")
+    label, grid = read_label(tmp_path / "l.nii.gz")
+    assert np.array_equal(label, some_label(shape[:3])) and np.array_equal(grid.affine, geometry.affine)
+    assert isinstance(nibabel.load(tmp_path / "l.nii.gz"), kind)
+
+
+def test_rgb_niftis_are_three_channels(tmp_path: Path) -> None:
+    array = np.zeros((4, 5, 6), dtype=[("R", "u1"), ("G", "u1"), ("B", "u1")])
+    array["G"] = 7
+    nibabel.save(nibabel.Nifti1Image(array, np.eye(4)), tmp_path / "a.nii.gz")
+    image, _ = read_image([tmp_path / "a.nii.gz"])
+    assert image.shape == (3, 4, 5, 6) and image[:, 0, 0, 0].tolist() == [0, 7, 0]
+    assert read_header(tmp_path / "a.nii.gz")[0] == 3
+
+
+def test_a_header_without_any_orientation_is_kept(tmp_path: Path) -> None:
+    like = nifti(tmp_path / "a.nii.gz", np.zeros((4, 5, 6), np.uint8), np.diag([2, 3, 4, 1]), (0, 0))
+    write_label(tmp_path / "l.nii.gz", some_label((4, 5, 6)), like)
+    assert np.array_equal(nibabel.load(tmp_path / "l.nii.gz").affine, nibabel.load(like).affine)
+
+
+def test_headers_that_place_no_voxels_are_refused(tmp_path: Path) -> None:
+    path = nifti(tmp_path / "a.nii", np.zeros((4, 5, 6), np.uint8), codes=(1, 0))
+    content = bytearray(path.read_bytes())
+    content[312:328] = bytes(16)  # srow_z
+    path.write_bytes(content)
+    with pytest.raises(SegdistillError, match="places no voxels"):
+        read_geometry(path)
+
+
+def test_metaimage_header_with_its_data_beside(tmp_path: Path) -> None:
+    image = SimpleITK.GetImageFromArray(some_label((4, 5, 6)).astype(np.uint8))
+    SimpleITK.WriteImage(image, str(tmp_path / "a.mhd"))
+    assert read_label(tmp_path / "a.mhd")[0].shape == (6, 5, 4)
+    with pytest.raises(SegdistillError, match=r"ask for \.mha"):
+        write_label(tmp_path / "l.mhd", np.zeros((6, 5, 4), int), tmp_path / "a.mhd")
+    (tmp_path / "a.raw").unlink()
+    with pytest.raises(SegdistillError, match="damaged"):
+        read_label(tmp_path / "a.mhd")

@@ -10,7 +10,9 @@ import pytest
 from segdistill.data.intensity import INTENSITIES, Measured, describe_intensity, guess_kind, make_intensity
 from segdistill.errors import SegdistillError
 
-MINIMAL: dict[str, dict[str, Any]] = {kind: {} for kind in INTENSITIES} | {"window": {"low": -200, "high": 300}}
+MINIMAL: dict[str, dict[str, Any]] = {kind: {} for kind in INTENSITIES} | {
+    "window": {"low": -200, "high": 300}
+}
 
 
 def part(kind: str, **settings: Any) -> Any:
@@ -44,7 +46,10 @@ def test_a_part_can_be_written_down_and_read(kind: str) -> None:
     [
         *[(name, "ct") for name in ("CT", "ct", "CT_contrast", "CTres", "cbct")],
         *[(name, "pet") for name in ("PET", "PET_SUV", "SUV", "FDG", "18F-FDG PET", "PET/CT")],
-        *[(name, "mr") for name in ("MR", "MRI", "MR_T1", "T1", "T1w", "t1gd", "T1ce", "T2", "T2W", "T2 FLAIR")],
+        *[
+            (name, "mr")
+            for name in ("MR", "MRI", "MR_T1", "T1", "T1w", "t1gd", "T1ce", "T2", "T2W", "T2 FLAIR")
+        ],
         *[(name, "mr") for name in ("FLAIR", "DWI", "ADC", "DWI_b1400", "HBV")],
         *[(name, "rgb") for name in ("R", "G", "B", "red", "rgb")],
         *[(name, "gray") for name in ("gray", "Grey", "grayscale", "ultrasound")],
@@ -84,12 +89,21 @@ def test_mr_does_not_count_masked_air() -> None:
 def test_protocols_of_the_papers() -> None:
     ct = np.array([-3000, -512, 0, 1024, 2000], np.float32)
     assert part("window", low=-1024, high=1024)(ct, {}).tolist() == [-1, -0.5, 0, 1, 1]
-    assert part("window", low=-200, high=300)(np.array([-200, 50, 400], np.float32), {}).tolist() == [-1, 0, 1]
+    assert part("window", low=-200, high=300)(np.array([-200, 50, 400], np.float32), {}).tolist() == [
+        -1,
+        0,
+        1,
+    ]
     assert part("window", low=-40, high=160)(np.array([-40, 60, 400], np.float32), {}).tolist() == [-1, 0, 1]
     pet = np.array([1, 3], np.float32)
     got = part("zscore", epsilon=1e-3)(pet, {})
     np.testing.assert_allclose(got, (pet - pet.mean()) / (pet.std() + 1e-3), rtol=1e-6)
     assert part("maximum")(np.array([-2, 0, 5, 10], np.float32), {}).tolist() == [0, 0, 0.5, 1]
+
+
+def test_photographs_fill_zero_to_one() -> None:
+    overshoot = np.array([-3, 0, 51, 255, 260], np.float32)  # as cubic resampling leaves it at sharp edges
+    np.testing.assert_allclose(part("rgb")(overshoot, {}), [0, 0, 0.2, 1, 1], rtol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -164,7 +164,7 @@ def test_what_cannot_work_is_said_at_once() -> None:
         Patches(STORE, [], (4, 4, 4), seed=0)
     with pytest.raises(SegdistillError, match="no case"):
         Patches(STORE, ["empty"], (4, 4), seed=0, slices=Slices(keep="foreground"))
-    with pytest.raises(SegdistillError, match="2 sides.*3 axes"):
+    with pytest.raises(SegdistillError, match=r"2 sides.*3 axes"):
         Patches(STORE, ["one"], (4, 4), seed=0)
     with pytest.raises(SegdistillError, match="unlabelled has no label"):
         Patches(STORE, ["unlabelled"], (4, 4, 4), seed=0)[0]

@@ -18,7 +18,9 @@ def centres(n: int) -> np.ndarray:
 @given(n=st.integers(2, 40), m=st.integers(1, 60), order=st.sampled_from(["linear", "cubic"]))
 def test_a_ramp_keeps_its_position(n: int, m: int, order: Order) -> None:
     got = resample(centres(n)[None].astype(np.float32), (m,), order)[0]
-    expected = np.clip(centres(m), 0.5 / n, 1 - 0.5 / n)  # beyond the outermost centres the value stands still
+    expected = np.clip(
+        centres(m), 0.5 / n, 1 - 0.5 / n
+    )  # beyond the outermost centres the value stands still
     np.testing.assert_allclose(got, expected, atol=1e-5)
 
 
@@ -49,7 +51,9 @@ def test_linear_equals_naive_loops_in_three_dimensions() -> None:
 
 def test_cubic_is_closer_to_a_smooth_curve_than_linear() -> None:
     fine, coarse = np.sin(9 * centres(60)), np.sin(9 * centres(20))[None].astype(np.float32)
-    error = {order: np.abs(resample(coarse, (60,), order)[0] - fine)[5:-5].max() for order in ("linear", "cubic")}
+    error = {
+        order: np.abs(resample(coarse, (60,), order)[0] - fine)[5:-5].max() for order in ("linear", "cubic")
+    }
     assert error["cubic"] < error["linear"] / 5
 
 

@@ -49,7 +49,10 @@ def test_disjoint_complete_and_by_patient(sizes: list[int], seed: int, folds: in
 
 
 def test_sizes_and_seed() -> None:
-    one, other = make_splits(dataset(*PATIENTS), seed=0, folds=4), make_splits(dataset(*PATIENTS), seed=1, folds=4)
+    one, other = (
+        make_splits(dataset(*PATIENTS), seed=0, folds=4),
+        make_splits(dataset(*PATIENTS), seed=1, folds=4),
+    )
     assert [len(getattr(one, name)) for name in SETS] == [6, 2, 2]
     assert one != other
 
@@ -74,7 +77,11 @@ def test_folders_are_respected() -> None:
     found = dataset(*PATIENTS, subsets=subsets)
     assert make_splits(found) == Splits(tuple(PATIENTS[:6]), tuple(PATIENTS[6:]), ())
     asked = make_splits(found, test=0.2)
-    assert len(asked.test) == 2 and set(asked.test) < set(PATIENTS[:6]) and asked.validation == tuple(PATIENTS[6:])
+    assert (
+        len(asked.test) == 2
+        and set(asked.test) < set(PATIENTS[:6])
+        and asked.validation == tuple(PATIENTS[6:])
+    )
     three = dataset(*PATIENTS, subsets={**subsets, "p09": "test"})
     assert make_splits(three) == Splits(tuple(PATIENTS[:6]), tuple(PATIENTS[6:9]), ("p09",))
     assert make_splits(three, validation=["p00"]).test == ("p09",)

@@ -45,8 +45,6 @@ WITHOUT_GRADIENT = {
     "h_denseformer, one head": ["heads.[123].*"],
     "swin_unetr, paper": ["swinViT.layers4.*"],
     "unetr": ["network.vit.blocks.*.norm_cross_attn.*"],
-    # The last merge, 1/16 to 1/32, feeds only the stage that is replaced.
-    "swin_unetr, fourth stage dropped": [],
 }
 IN_CHANNELS, CLASSES = 2, 3
 

@@ -16,7 +16,9 @@ from segdistill.data import LAYOUTS, find_layout
 from segdistill.data.dataset import Case, Dataset
 from segdistill.data.finding import Finding
 from segdistill.data.geometry import Geometry
-from segdistill.data.image import read_image, read_label
+from segdistill.data.image import read_image, read_label_values, suffix
+from segdistill.data.photograph import turned
+from segdistill.data.values import whole_numbers
 from segdistill.errors import SegdistillError
 from segdistill.progress import track
 
@@ -73,6 +75,9 @@ def _look_at_images(case: Case, dataset: Dataset, seen: Seen) -> tuple[Path, Geo
         except SegdistillError as error:
             seen.findings.append(Finding("error", case.id, path, str(error)))
             continue
+        if suffix(path) in (".jpg", ".jpeg") and turned(path):
+            message = f"{path} is shown turned by viewers (EXIF), and read as stored: see that its mask fits"
+            seen.findings.append(Finding("warning", case.id, path, message))
         channels += len(image)
         digest.update(image.tobytes())
         for channel in image:
@@ -101,10 +106,16 @@ def _look_at_label(
     case: Case, path: Path, dataset: Dataset, grid: tuple[Path, Geometry] | None, seen: Seen
 ) -> None:
     try:
-        label, geometry = read_label(path)
+        values, geometry = read_label_values(path)
+        label = whole_numbers(values, path)
     except SegdistillError as error:
         seen.findings.append(Finding("error", case.id, path, str(error)))
         return
+    if values.dtype.kind == "f" and (values != label).any():
+        message = (
+            f"{path} holds values next to whole numbers, such as {values[values != label][0]:.6g}; rounded"
+        )
+        seen.findings.append(Finding("note", case.id, path, message))
     if grid is not None and not geometry.same_grid(grid[1]):
         seen.findings.append(Finding("error", case.id, path, _off_grid(path, geometry, *grid)))
     try:

@@ -11,6 +11,7 @@ import numpy as np
 
 from segdistill.data import nifti, photograph, simpleitk, tiff
 from segdistill.data.geometry import Geometry
+from segdistill.data.values import finite, whole_numbers
 from segdistill.errors import SegdistillError
 
 __all__ = [
@@ -20,10 +21,11 @@ __all__ = [
     "read_header",
     "read_image",
     "read_label",
+    "read_label_values",
     "stem",
     "suffix",
+    "write_label",
 ]
-__all__ += ["write_label"]
 
 Reader = Callable[[Path], tuple[np.ndarray, Geometry]]
 T = TypeVar("T")
@@ -53,8 +55,6 @@ FORMATS: dict[str, Format] = {
     ".png": _picture, ".jpg": _picture, ".jpeg": _picture, ".bmp": _picture,
     ".tif": _tiff, ".tiff": _tiff,
 }  # fmt: skip
-
-LABEL_TOLERANCE = 1e-3  # 0.9999, as resampling tools leave it, is 1; 0.99 is a mistake
 
 
 def suffix(path: Path) -> str:
@@ -106,12 +106,18 @@ def read_label(path: Path) -> tuple[np.ndarray, Geometry]:
         SegdistillError: the file is missing, damaged, has several channels, or values that are not whole
             numbers (values within 0.001 of one are rounded).
     """
+    values, geometry = read_label_values(path)
+    return whole_numbers(values, path), geometry
+
+
+def read_label_values(path: Path) -> tuple[np.ndarray, Geometry]:
+    """As `read_label`, the values as stored, whole numbers or not."""
     array, geometry = _read(path, _format(path).read_label)
     if len(array) != 1:
         raise SegdistillError(
             f"{path} is a label with {len(array)} channels; it should hold one value a voxel"
         )
-    return whole_numbers(array[0], path), geometry
+    return array[0], geometry
 
 
 def read_header(path: Path) -> tuple[int, Geometry]:
@@ -144,33 +150,6 @@ def write_label(path: Path, label: np.ndarray, like: Path) -> None:
     target.write(path, _compact(label), like, geometry)
 
 
-def finite(array: np.ndarray, path: Path) -> np.ndarray:
-    """`array` as float32; SegdistillError where it holds NaN or infinity."""
-    with np.errstate(over="ignore"):  # what float32 cannot hold is reported below as infinity
-        array = np.ascontiguousarray(array, dtype=np.float32)
-    bad = array.size - int(np.isfinite(array).sum())
-    if bad:
-        raise SegdistillError(
-            f"{path} holds NaN or infinity in {bad} of {array.size} voxels; fill them (0, or air in CT) or "
-            "leave the case out"
-        )
-    return array
-
-
-def whole_numbers(array: np.ndarray, path: Path) -> np.ndarray:
-    """`array` as int32; SegdistillError where a value is further than 0.001 from a whole number."""
-    if array.dtype.kind in "biu":
-        return np.ascontiguousarray(array, dtype=np.int32)
-    rounded = np.rint(array)
-    wrong = ~(np.abs(array - rounded) <= LABEL_TOLERANCE)  # true for NaN too
-    if wrong.any():
-        raise SegdistillError(
-            f"{path} is a label with {int(wrong.sum())} values that are not whole numbers (such as "
-            f"{float(array[wrong][0]):.4g}); resampled with interpolation? use nearest neighbour"
-        )
-    return np.ascontiguousarray(rounded, dtype=np.int32)
-
-
 def _compact(label: np.ndarray) -> np.ndarray:
     low, high = (int(label.min()), int(label.max())) if label.size else (0, 0)
     for kind in (np.uint8, np.int16, np.int32):
@@ -190,8 +169,10 @@ def _read(path: Path, reader: Callable[[Path], T]) -> T:
     path = Path(path)
     try:
         return reader(path)
-    except (SegdistillError, MemoryError):
+    except SegdistillError:
         raise
+    except MemoryError as error:
+        raise SegdistillError(f"{path} does not fit in memory, or is damaged ({error})") from error
     except FileNotFoundError as error:
         raise SegdistillError(f"{path} does not exist") from error
     except (PermissionError, IsADirectoryError) as error:

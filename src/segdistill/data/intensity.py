@@ -84,7 +84,10 @@ class PET:
 
 @dataclass(frozen=True)
 class ZScore:
-    """(x - mean) / (deviation + epsilon) of the case itself, over the whole image or its non-zero voxels."""
+    """(x - mean) / (deviation + epsilon) of the case itself, over the whole image or its non-zero voxels.
+
+    H-DenseFormer's protocol for PET in HECKTOR: over the image, epsilon 1e-3.
+    """
 
     over: Literal["image", "nonzero"] = "image"
     epsilon: Annotated[float, Field(ge=0)] = 0.0
@@ -135,12 +138,12 @@ class Maximum:
 
 @dataclass(frozen=True)
 class RGB:
-    """Colour photographs: divided by `white`, to [0, 1] (65535 for 16-bit files)."""
+    """Colour photographs: clipped to 0..`white` and divided by it, to [0, 1]; 65535 for 16-bit files."""
 
     white: Annotated[float, Field(gt=0)] = 255.0
 
     def __call__(self, channel: np.ndarray, statistics: Statistics) -> np.ndarray:
-        return (channel / self.white).astype(np.float32)
+        return (np.clip(channel, 0, self.white) / self.white).astype(np.float32)
 
 
 @dataclass(frozen=True)

@@ -131,5 +131,12 @@ def _labels(path: Path, cases: list[Case], findings: list[Finding]) -> Labels:
     found, broken = mask_values.gather([case.label for case in cases if case.label is not None])
     by_mask = {case.label: case.id for case in cases}
     findings += [Finding("error", by_mask[mask], mask, message) for mask, message in broken.items()]
-    classes = mask_values.classes(found, path)
-    return Labels(dict(classes), background=0, ignore=None, regions=False, regions_class_order=())
+    classes: dict[str, int | tuple[int, ...]] = {}
+    try:
+        classes |= mask_values.classes(found, path)
+    except SegdistillError as error:
+        if found or not broken:
+            findings.append(Finding("error", None, path, str(error)))
+        # so that the rest can be checked: what occurs is declared
+        classes |= {f"class_{value}": value for value in sorted(found - {0})}
+    return Labels(classes, background=0, ignore=None, regions=False, regions_class_order=())

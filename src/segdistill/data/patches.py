@@ -126,6 +126,9 @@ class Patches:
 
     def place(self, number: int) -> Place:
         """Case, position and geometry of sample `number`."""
+        return self._draw(number)[0]
+
+    def _draw(self, number: int) -> tuple[Place, CaseArrays]:
         rng = np.random.default_rng((self.seed, number, 0))
         name = self.cases[rng.integers(len(self.cases))]
         case = self.store.case(name)
@@ -146,12 +149,11 @@ class Patches:
         turning = np.random.default_rng((self.seed, number, 1))
         size, augmentation = self.patch_size, self.augmentation
         drawn = Drawn(size) if augmentation is None else augmentation.draw(turning, size, self.spacing)
-        return Place(name, index, start, drawn)
+        return Place(name, index, start, drawn), case
 
     def __getitem__(self, number: int) -> dict[str, np.ndarray]:
         """Sample `number`: `image` (C, *patch) float32 and `label` (L, *patch) int16."""
-        place = self.place(number)
-        case = self.store.case(place.case)
+        place, case = self._draw(number)
         if case.label is None:
             raise SegdistillError(
                 f"case {place.case} has no label, so it cannot be trained on; leave it out of the split"

@@ -13,6 +13,8 @@ from segdistill.errors import SegdistillError
 
 GRAY = ("1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 
+ORIENTATION = 0x0112  # EXIF
+
 
 def read(path: Path) -> tuple[np.ndarray, Geometry]:
     """(1, rows, columns) gray or (3, rows, columns) RGB; no alpha; palettes become RGB, 16 bit stay."""
@@ -54,6 +56,12 @@ def read_header(path: Path) -> tuple[int, Geometry]:
     """Number of channels (1 or 3) and geometry, without decoding the pixels."""
     with Image.open(path) as image:
         return (1 if image.mode in GRAY else 3), _geometry((image.height, image.width))
+
+
+def turned(path: Path) -> bool:
+    """Whether EXIF asks viewers to show the picture turned or mirrored."""
+    with Image.open(path) as image:
+        return bool(image.getexif().get(ORIENTATION, 1) != 1)
 
 
 def write(path: Path, label: np.ndarray, like: Path, geometry: Geometry) -> None:

@@ -231,7 +231,7 @@ def _draw(case: Case, dataset: Dataset, wanted: Mapping[int, Measured]) -> dict[
         foreground = _foreground(case, dataset, image.shape[1:])
         if foreground.shape != image.shape[1:] or len(image) != len(dataset.channels):
             raise SegdistillError(
-                f"image {image.shape}: {len(dataset.channels)} channels and a label {foreground.shape} expected"
+                f"{image.shape} is not {len(dataset.channels)} channels on the label's {foreground.shape}"
             )
         rng = np.random.default_rng(0)
         drawn = {}

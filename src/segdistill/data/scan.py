@@ -24,8 +24,7 @@ class Scan:
         """The dataset; SegdistillError where a finding is an error."""
         errors = [finding for finding in self.findings if finding.severity == "error"]
         if errors:
-            more = f" (and {len(errors) - 1} more: see segdistill data check)" if len(errors) > 1 else ""
-            raise SegdistillError(f"{errors[0].message}{more}")
+            raise SegdistillError(_first(errors))
         return self.dataset
 
 
@@ -47,10 +46,9 @@ def assemble(
             found.append(Finding("error", case.id, case.images[0], message))
         unique.setdefault(case.id, case)
     if not unique:
-        error = next((finding for finding in found if finding.severity == "error"), None)
-        raise SegdistillError(
-            error.message if error else f"{path} holds no case: no image with its label was found"
-        )
+        if found:
+            raise SegdistillError(_first(found))
+        raise SegdistillError(f"{path} holds no case: no image with its label was found")
     dataset = Dataset(
         name=path.name,
         path=path,
@@ -77,6 +75,11 @@ def image_files(folder: Path) -> list[Path]:
 def is_photograph(path: Path) -> bool:
     """Whether the format of `path` is one of photographs."""
     return FORMATS[suffix(path)].photograph if suffix(path) else False
+
+
+def _first(findings: Sequence[Finding]) -> str:
+    more = f" (and {len(findings) - 1} more: see segdistill data check)" if len(findings) > 1 else ""
+    return findings[0].message + more
 
 
 def _spatial_dims(cases: Sequence[Case]) -> int:

@@ -9,6 +9,7 @@ import numpy as np
 
 from segdistill.atomic import replacing
 from segdistill.data.geometry import Geometry
+from segdistill.errors import SegdistillError
 
 # ITK's world is LPS, ours RAS
 FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -43,6 +44,8 @@ def write(path: Path, label: np.ndarray, like: Path, geometry: Geometry) -> None
     """Write `label` (array order x, y, z) with the geometry given, compressed."""
     import SimpleITK
 
+    if path.suffix.lower() == ".mhd":
+        raise SegdistillError(f"{path}: labels are written as one file, not as .mhd with .raw; ask for .mha")
     image = SimpleITK.GetImageFromArray(np.ascontiguousarray(label.T))
     dims = label.ndim
     affine = FLIP @ geometry.affine

@@ -19,6 +19,7 @@ from typing import Any
 from urllib.parse import quote
 
 import numpy as np
+from psutil import pid_exists
 
 from segdistill.atomic import write_json, write_text
 from segdistill.data.grid import Grid
@@ -137,7 +138,7 @@ class Store:
     def _sweep(self) -> None:
         """Remove what killed processes of this machine left behind; living ones are left alone."""
         for partial in (self.path / "cases").glob(f"{PARTIAL}{socket.gethostname()}-*"):
-            if not _alive(int(partial.name.rsplit("-", 2)[1])):
+            if not pid_exists(int(partial.name.rsplit("-", 2)[1])):
                 shutil.rmtree(partial, ignore_errors=True)
 
 
@@ -146,13 +147,3 @@ def _write(path: Path, write: Callable[[Any], Any]) -> None:
         write(file)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # it is someone else's
-        return True
-    return True

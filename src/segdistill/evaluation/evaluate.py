@@ -26,7 +26,12 @@ Rows = list[dict[str, Any]]
 
 
 def evaluate(
-    run: Run, *, subset: Subset = "test", network: nn.Module | None = None, device: str = "cpu", predictions: bool = True
+    run: Run,
+    *,
+    subset: Subset = "test",
+    network: nn.Module | None = None,
+    device: str = "cpu",
+    predictions: bool = True,
 ) -> dict[str, Any]:
     """Score the best student of a run, case by case and class by class; write metrics.json (and the masks).
 
@@ -44,7 +49,9 @@ def evaluate(
     dataset = open_dataset(run.recipe.data.path or "", run.recipe.data.layout)
     ids = getattr(run.splits, subset)
     if not ids:
-        raise SegdistillError(f"{run.path} has no {subset} cases (see its splits.json); ask for --subset validation")
+        raise SegdistillError(
+            f"{run.path} has no {subset} cases (see its splits.json); ask for --subset validation"
+        )
     predictor = Predictor.of(run, network=network, device=device)
     rows: Rows = []
     naive: dict[str, Rows] = {"all_background": []}
@@ -55,7 +62,7 @@ def evaluate(
         case = dataset.case(name)
         out = run.file("predictions") / f"{name}{mask_suffix(case)}"
         answer = predictor.write(case.images, out) if predictions else predictor.classes(case.images)
-        score = scorer(case, dataset, run)
+        score = scorer(case, predictor.plan.dataset, run)
         rows += score(answer)
         naive["all_background"] += score(all_background(answer))
         if ellipsoid:

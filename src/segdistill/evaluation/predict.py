@@ -33,7 +33,9 @@ class Predictor:
     device: torch.device
 
     @classmethod
-    def of(cls, run: Run, *, network: nn.Module | None = None, device: str | torch.device = "cpu") -> Predictor:
+    def of(
+        cls, run: Run, *, network: nn.Module | None = None, device: str | torch.device = "cpu"
+    ) -> Predictor:
         """The best student of a run.
 
         Args:
@@ -64,10 +66,16 @@ class Predictor:
             slices=self.slices,
             device=self.device,
         )
-        probabilities = from_grid((logits.sigmoid() if self.plan.regions else logits.softmax(0)).numpy(), grid)
+        probabilities = from_grid(
+            (logits.sigmoid() if self.plan.regions else logits.softmax(0)).numpy(), grid
+        )
+        return decide(probabilities, self.plan.regions, self.settings.threshold)
+
+    def count(self, classes: np.ndarray) -> dict[str, int]:
+        """Voxels of each class or region in an answer of `classes`."""
         if self.plan.regions:
-            return (probabilities > 0.5).astype(np.int16)
-        return probabilities.argmax(0)[None].astype(np.int16)
+            return {name: int(region.sum()) for name, region in zip(self.plan.classes, classes, strict=True)}
+        return {name: int((classes == index).sum()) for index, name in enumerate(self.plan.classes, 1)}
 
     def write(self, images: Sequence[Path], out: Path) -> np.ndarray:
         """Predict and write a mask on the grid of the first image, with the dataset's label values."""
@@ -76,7 +84,23 @@ class Predictor:
         return classes
 
 
-def predict(run: Run | str | Path, images: Sequence[str | Path], out: str | Path, *, network: nn.Module | None = None) -> Path:
+def decide(probabilities: np.ndarray, regions: bool, threshold: float | None = None) -> np.ndarray:
+    """Probabilities (C, *space) as class indices (1, *space) int16, or as 0/1 of each region (R, *space).
+
+    The likeliest class wins, and a region is where it is above 0.5. With a threshold the likeliest foreground
+    class wins wherever it is above that, and a region is where it is above that.
+    """
+    if regions:
+        return (probabilities > (threshold or 0.5)).astype(np.int16)
+    if threshold is None:
+        return probabilities.argmax(0)[None].astype(np.int16)
+    foreground = probabilities[1:]
+    return np.where(foreground.max(0) > threshold, foreground.argmax(0) + 1, 0)[None].astype(np.int16)
+
+
+def predict(
+    run: Run | str | Path, images: Sequence[str | Path], out: str | Path, *, network: nn.Module | None = None
+) -> Path:
     """Segment one case with the best student of a run.
 
     Args:

@@ -48,7 +48,12 @@ class SegmentationRow:
 
 
 LOSSES: dict[str, Row] = {
-    "kl": Row(KL, "response", "Hinton et al., 2015, arXiv:1503.02531", "Voxel-wise KL divergence of class probabilities"),
+    "kl": Row(
+        KL,
+        "response",
+        "Hinton et al., 2015, arXiv:1503.02531",
+        "Voxel-wise KL divergence of class probabilities",
+    ),
     "attention_similarity": Row(
         AttentionSimilarity,
         "feature",
@@ -67,6 +72,10 @@ LOSSES: dict[str, Row] = {
 }
 
 SEGMENTATION_LOSSES: dict[str, SegmentationRow] = {
-    "dice_focal": SegmentationRow(DiceFocal, "Hossain et al., 2025, Eq. 3", "Dice + focal (Teach-Former, HLFD)"),
-    "dice_ce": SegmentationRow(DiceCE, "Isensee et al., 2021, doi:10.1038/s41592-020-01008-z", "Dice + cross-entropy (nnU-Net)"),
+    "dice_focal": SegmentationRow(
+        DiceFocal, "Hossain et al., 2025, Eq. 3", "Dice + focal (Teach-Former, HLFD)"
+    ),
+    "dice_ce": SegmentationRow(
+        DiceCE, "Isensee et al., 2021, doi:10.1038/s41592-020-01008-z", "Dice + cross-entropy (nnU-Net)"
+    ),
 }

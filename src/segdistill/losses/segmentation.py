@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from pydantic import Field
@@ -23,7 +24,7 @@ NonNegative = Annotated[float, Field(ge=0)]
 
 
 def one_hot(label: Label, classes: int, regions: bool) -> tuple[Float[Tensor, "batch class *space"], Tensor]:
-    """The label as one plane a class or region, and where it counts: (batch, 1, *space), 0 at ignored voxels."""
+    """The label, a plane for each class or region, and where it counts (batch, 1, *space), 0 if ignored."""
     counts = (label[:, :1] != IGNORE).float()
     known = label.clamp_min(0).long()
     target = known if regions else F.one_hot(known[:, 0], classes).movedim(-1, 1)
@@ -31,7 +32,7 @@ def one_hot(label: Label, classes: int, regions: bool) -> tuple[Float[Tensor, "b
 
 
 def dice_loss(logits: Logits, target: Tensor, counts: Tensor, regions: bool, smooth: float = 1e-5) -> Tensor:
-    """1 - 2 sum(p t) / sum(p + t) of the foreground classes, per sample, averaged (Teach-Former, Eq. 3, first part)."""
+    """1 - 2 sum(p t) / sum(p + t) of the foreground classes, per sample, averaged (Teach-Former, Eq. 3)."""
     p = (logits.sigmoid() if regions else logits.softmax(1)) * counts
     if not regions:
         p, target = p[:, 1:], target[:, 1:]
@@ -41,12 +42,14 @@ def dice_loss(logits: Logits, target: Tensor, counts: Tensor, regions: bool, smo
 
 
 def focal_loss(logits: Logits, target: Tensor, counts: Tensor, regions: bool, gamma: float) -> Tensor:
-    """-(1 - p)^gamma log p of the true class (each region: of the true side), averaged over voxels and batch."""
+    """-(1 - p)^gamma log p of the true class (of a region: the true side), averaged over voxels and batch."""
     if regions:
         true = target * F.logsigmoid(logits) + (1 - target) * F.logsigmoid(-logits)
     else:
         true = (F.log_softmax(logits, dim=1) * target).sum(1, keepdim=True)
-    return voxel_mean((-((1 - true.exp()).clamp_min(0) ** gamma) * true).mean(1), counts)
+    # Not 0: there the gradient of x^gamma with gamma < 1 is infinite, and inf * 0 is no number.
+    miss = (1 - true.exp()).clamp_min(torch.finfo(true.dtype).tiny)
+    return voxel_mean((-(miss**gamma) * true).mean(1), counts)
 
 
 def _check(logits: Tensor, label: Tensor, regions: bool) -> None:
@@ -54,6 +57,10 @@ def _check(logits: Tensor, label: Tensor, regions: bool) -> None:
         raise ValueError("two channels at least for exclusive classes (background and one class), got 1")
     if regions and logits.shape[1] != label.shape[1]:
         raise ValueError(f"{label.shape[1]} regions in the label, {logits.shape[1]} channels in the logits")
+    if not regions and label.shape[1] != 1:
+        raise ValueError(f"exclusive classes are one layer of indices, the label has {label.shape[1]} layers")
+    if logits.shape[2:] != label.shape[2:]:
+        raise ValueError(f"logits {tuple(logits.shape)} and label {tuple(label.shape)} differ in space")
 
 
 @dataclass(frozen=True)

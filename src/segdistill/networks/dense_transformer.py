@@ -69,7 +69,7 @@ class InnerLayer(nn.Module):
 
 
 class DenseBlock(nn.Module):
-    """A densely connected block: every inner layer sees the results of all before it; no residual around it."""
+    """A densely connected block: every inner layer sees the results of all before it; no residual."""
 
     def __init__(self, width: int, dropout: float) -> None:
         super().__init__()

@@ -50,8 +50,8 @@ def check_size(size: Sequence[int], name: str, divisible_by: int, spatial_dims: 
     up = tuple(max(1, ceil(length / divisible_by)) * divisible_by for length in size)
     nearest = [by(fit) for fit in dict.fromkeys((down, up)) if _fits(fit, divisible_by)]
     raise ValueError(
-        f"{name} takes sizes divisible by {divisible_by} along every axis, with more than one voxel left after "
-        f"that reduction; got {by(size)}; nearest: {' or '.join(nearest) or by((2 * up[0], *up[1:]))}"
+        f"{name} takes sizes divisible by {divisible_by} along every axis, with more than one voxel left "
+        f"after that reduction; got {by(size)}; nearest: {' or '.join(nearest) or by((2 * up[0], *up[1:]))}"
     )
 
 

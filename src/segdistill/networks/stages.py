@@ -128,13 +128,13 @@ def first_output(output: Any) -> Tensor:
             if isinstance(output.get(key), Tensor):
                 return cast(Tensor, output[key])
     raise ValueError(
-        "a network must return a tensor of logits, a list that begins with it, or a dict with 'logits' or "
-        f"'out'; got {type(output).__name__}"
+        "a network must return a tensor of logits, a list that begins with it, or a dict with 'logits' "
+        f"or 'out'; got {type(output).__name__}"
     )
 
 
 def _stages(network: nn.Module) -> dict[str, Stage]:
-    """Stages as the network or the table given by `name_stages` tells them; `logits` is always there, last."""
+    """Stages as the network or the table of `name_stages` tells them; `logits` is always there, last."""
     named: Mapping[str, str | tuple[str, Reading]] | None = getattr(network, _TABLE, None)
     table: dict[str, Stage] = {}
     if named is not None:
@@ -148,7 +148,7 @@ def _stages(network: nn.Module) -> dict[str, Stage]:
 
 
 def _alias(name: str, table: Mapping[str, Stage]) -> str | None:
-    """What `encoder/deepest` (largest stride) or `decoder/last` (last in order) stands for, if anything."""
+    """What `encoder/deepest` (largest stride) or `decoder/last` (in order) stands for, if anything."""
     side = {"encoder/deepest": "encoder", "decoder/last": "decoder"}.get(name)
     members = [other for other in table if side is not None and other.split("/")[0] == side]
     if not members:

@@ -130,7 +130,7 @@ class ChannelNorm(nn.Module):
 
 
 class Block(nn.Module):
-    """x + scale * reduce(GELU(expand(norm(depthwise(x))))); expand and reduce are 1-wide, grouped by channel."""
+    """x + scale * reduce(GELU(expand(norm(depthwise(x))))); both 1-wide, grouped by channel."""
 
     def __init__(self, spatial_dims: int, width: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""From run folders to a report: a verdict in words, the tables and figures behind it, and what to beware of."""
+"""From run folders to a report: a verdict in words, tables, figures, and what to beware of."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ __all__ = ["build"]
 def build(runs: Sequence[Path], out: Path) -> Path:
     """Write report.html (self-contained), report.md and figures/ into the folder `out`; return the HTML file.
 
-    Where a distilled student has no student alone among the runs, the recipe that makes it is written beside them.
+    Where a distilled student has no student alone among the runs, the recipe that makes it is written there
+    too.
 
     Args:
-        runs: run folders, or folders that hold run folders. Runs that differ only by seed become one row; teachers
-            are read too where their folders are still there.
+        runs: run folders, or folders that hold run folders. Runs that differ only by seed become one row;
+            teachers are read too where their folders are still there.
         out: a folder, made where it does not exist. Files of an earlier report in it are replaced.
 
     Raises:
-        SegdistillError: not a run folder, a broken file, runs on different data sets, or `out` cannot be written.
+        SegdistillError: not a run folder, a broken file, runs on different data sets, or `out` cannot
+            be written.
     """
     # Imported here: matplotlib and jinja2 would slow down every other command.
     from segdistill.atomic import write_text

@@ -1,4 +1,4 @@
-"""What is missing where a distilled student has no student alone: its recipe, and the commands that run it."""
+"""What is missing where a distilled student has no student alone: recipe and commands."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from segdistill.report.likeness import without_seed
 
 
 def is_missing(comparison: Comparison) -> bool:
+    """Whether there is no student alone with test scores."""
     return comparison.alone is None or not comparison.alone.evaluated
 
 
 def commands(comparison: Comparison, out: Path) -> str:
-    """The commands, one a line, that give the student alone: evaluate it where it is trained, else train it."""
+    """Commands, one a line, for the student alone: evaluate it if it is trained, else train it."""
     student = comparison.student
     if comparison.alone is not None:
         return "\n".join(f"segdistill evaluate {shlex.quote(str(run.path))}" for run in comparison.alone.runs)
@@ -39,8 +40,12 @@ def write_recipe(student: Model, out: Path) -> None:
     """Write the recipe of a distilled student without what distils: same network, same data, same budget."""
     recipe = {key: value for key, value in student.run.recipe.items() if key not in ("teachers", "terms")}
     recipe |= {"name": "student_alone", "kind": "alone", "reference": "", "summary": ""}
-    recipe["summary"] = f"The student of {without_seed(student.run.name)}, trained alone with the same budget."
+    recipe["summary"] = (
+        f"The student of {without_seed(student.run.name)}, trained alone with the same budget."
+    )
     if isinstance(recipe.get("segmentation"), dict):
         # A weight below 1 belongs to the method (1 - alpha); alone, the labels teach with all of it.
         recipe["segmentation"] = {**recipe["segmentation"], "weight": 1.0}
-    write_text(recipe_path(student, out), yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True, width=110))
+    write_text(
+        recipe_path(student, out), yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True, width=110)
+    )

@@ -1,4 +1,4 @@
-"""What a reader has to know before believing the figures: one small check after the other over the evidence."""
+"""What a reader has to know before believing the figures: small checks over the evidence."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import combinations
 
-from segdistill.report.evidence import Evidence, Model
+from segdistill.report import baseline
+from segdistill.report.evidence import Evidence
 from segdistill.report.verdict import compare, outcome
 from segdistill.report.words import count, fixed, listing, points
 
 ALMOST_NONE, ALMOST_ALL = 0.01, 0.99  # of the student's gradient
+FEW = 10  # test cases
 
 
 @dataclass(frozen=True)
@@ -28,100 +30,95 @@ def leak(evidence: Evidence) -> Iterator[Caution]:
     selected: dict[str, set[str]] = {}
     for comparison in evidence.comparisons:
         tested = set(comparison.student.cases)
-        for model in (comparison.student, comparison.alone, *comparison.teachers):
-            for run in model.runs if model else ():
+        members = (comparison.student, comparison.alone, *comparison.teachers)
+        for model in [member for member in members if member is not None]:
+            for run in model.runs:
                 seen = tested & set(run.splits.get("train", ()))
                 trained.setdefault(model.short, set()).update(seen)
-                selected.setdefault(model.short, set()).update(tested & set(run.splits.get("validation", ())) - seen)
+                selected.setdefault(model.short, set()).update(tested & set(run.splits.get("validation", ())))
     for short, cases in trained.items():
         if cases:
-            yield Caution(
-                "serious",
-                "Leak",
-                f"{short} was trained on {count(len(cases), 'case')} that the students are tested on "
-                f"({listing(sorted(cases))}). What it scores, and what it taught about them, is too good to be "
-                "evidence; train it again with the splits.json of the student.",
+            text = (
+                f"{short} was trained on {count(len(cases), 'case')} that students here are tested on "
+                f"({listing(sorted(cases))}). What it scores, and what it taught about them, is too good to "
+                "be evidence; train it again with the splits.json of the student."
             )
+            yield Caution("serious", "Leak", text)
     for short, cases in selected.items():
         if cases:
-            yield Caution(
-                "note",
-                "Selected on test cases",
-                f"The checkpoint of {short} was chosen by {count(len(cases), 'case')} that the students are tested on "
-                f"({listing(sorted(cases))}); its figures may be a little too good.",
+            text = (
+                f"The checkpoint of {short} was chosen by {count(len(cases), 'case')} that students here are "
+                f"tested on ({listing(sorted(cases))}); its figures may be a little too good."
             )
+            yield Caution("note", "Selected on test cases", text)
 
 
 def unknown_teacher(evidence: Evidence) -> Iterator[Caution]:
     """Teachers that cannot be compared with or checked for leaks."""
     for run, names in evidence.missing_teachers.items():
-        yield Caution(
-            "note",
-            "Teacher not found",
-            f"{run} was taught by {listing(names)}, whose run folder is not where run.json says. It is not in the "
-            "tables, and whether it was trained on test cases cannot be checked.",
+        text = (
+            f"{run} was taught by {listing(names)}, of which there is no run folder where run.json says. It "
+            "is not in the tables, and whether it was trained on test cases cannot be checked."
         )
+        yield Caution("note", "Teacher not found", text)
 
 
 def no_baseline(evidence: Evidence) -> Iterator[Caution]:
     """Distilled students without the same network trained alone."""
     for comparison in evidence.comparisons:
-        if comparison.alone is None or not comparison.alone.evaluated:
-            yield Caution(
-                "serious",
-                "No student alone",
+        if baseline.is_missing(comparison):
+            text = (
                 f"There is no evaluated run of {comparison.student.network} trained alone with the budget of "
-                f"{comparison.student.short}; without it, nobody knows what distillation gained.",
+                f"{comparison.student.short}; without it, nobody knows what distillation gained."
             )
+            yield Caution("serious", "No student alone", text)
 
 
 def unequal_budgets(evidence: Evidence) -> Iterator[Caution]:
+    """Students alone that were not trained as the distilled ones were."""
     for comparison in evidence.comparisons:
         if comparison.alone is not None and comparison.differences:
-            yield Caution(
-                "serious",
-                "Different budgets",
-                f"{comparison.student.short} and {comparison.alone.short} were not trained alike "
-                f"({listing(comparison.differences)}).",
-            )
+            names = f"{comparison.student.short} and {comparison.alone.short}"
+            text = f"{names} were not trained alike ({listing(comparison.differences)})."
+            yield Caution("serious", "Different budgets", text)
 
 
 def one_seed(evidence: Evidence) -> Iterator[Caution]:
+    """Students of which no spread over seeds is known."""
     single = [m.short for m in evidence.models if m.role != "teacher" and len(m.evaluated) == 1]
     if single:
-        yield Caution(
-            "note",
-            "One seed",
-            f"{listing(single)} ran with one seed only. The interval and the p-values are over cases; "
-            "how much another seed would change the result is unknown. Three seeds are a fair start.",
+        text = (
+            f"{listing(single)} ran with one seed only. The interval and the p-values are over cases; how "
+            "much another seed would change the result is unknown. Three seeds are a fair start."
         )
+        yield Caution("note", "One seed", text)
 
 
 def few_cases(evidence: Evidence) -> Iterator[Caution]:
-    for student in _judged(evidence):
-        if 0 < len(evidence.cases_of(student)) < 10:
-            cases = count(len(evidence.cases_of(student)), "test case")
-            yield Caution("note", "Few cases", f"{student.short} is judged on {cases}; only large differences show.")
-            return
+    """Test sets on which only large differences show."""
+    sizes = {len(evidence.cases_of(c.student)) for c in evidence.comparisons if c.student.evaluated}
+    if sizes and 0 < min(sizes) < FEW:
+        text = f"Students are judged on {count(min(sizes), 'test case')}; only large differences show."
+        yield Caution("note", "Few cases", text)
 
 
 def weak_teacher(evidence: Evidence) -> Iterator[Caution]:
     """Teachers that score below the student alone."""
     for comparison in evidence.comparisons:
-        if comparison.alone is None or not comparison.alone.evaluated:
+        alone = comparison.alone
+        if alone is None or not alone.evaluated:
             continue
-        for teacher in comparison.teachers:
-            if not teacher.evaluated:
+        for teacher in (teacher for teacher in comparison.teachers if teacher.evaluated):
+            behind = compare(teacher, alone, evidence)
+            if behind.difference is None or behind.difference >= 0:
                 continue
-            behind = compare(teacher, comparison.alone, evidence)
-            if behind.difference is not None and behind.difference < 0:
-                sure = "" if outcome(behind) == "loss" else " (a difference that chance alone may explain)"
-                yield Caution(
-                    "serious" if not sure else "note",
-                    "Teacher worse than the student alone",
-                    f"{teacher.short} ({teacher.network}) scores {fixed(points(-behind.difference))} Dice points less "
-                    f"than {comparison.alone.short} trained alone{sure}; it has little to teach. Train it further.",
-                )
+            sure = outcome(behind) == "loss"
+            text = (
+                f"{teacher.short} ({teacher.network}) scores {fixed(points(-behind.difference))} Dice points "
+                f"less than {alone.short} trained alone{'' if sure else ', which may be chance'}; it has "
+                "little to teach. Train it further."
+            )
+            yield Caution("serious" if sure else "note", "Teacher worse than the student alone", text)
 
 
 def silent_term(evidence: Evidence) -> Iterator[Caution]:
@@ -131,77 +128,106 @@ def silent_term(evidence: Evidence) -> Iterator[Caution]:
         for term in dict.fromkeys(name for share in shares for name in share):
             values = [share[term] for share in shares if share.get(term) is not None]
             if values and max(values) < ALMOST_NONE:
-                text = f"gets at most {fixed(100 * max(values), 2)} % of the student's gradient, so it teaches next to "
-                text += "nothing. Raise its weight, or choose another norm."
+                told = (
+                    f"gets at most {fixed(100 * max(values), 2)} % of the student's gradient, so it teaches"
+                )
+                advice = "next to nothing. Raise its weight, or choose another norm."
             elif values and min(values) > ALMOST_ALL and len(shares[0]) > 1:
-                text = f"takes at least {fixed(100 * min(values), 1)} % of the student's gradient, so all other terms "
-                text += "teach next to nothing. Lower its weight."
+                told = f"takes at least {fixed(100 * min(values))} % of the student's gradient, so all else"
+                advice = "teaches next to nothing. Lower its weight."
             else:
                 continue
-            yield Caution("note", "Term out of balance", f"In {model.short}, the term \u201c{term}\u201d {text}")
+            text = f"In {model.short}, the term \u201c{term}\u201d {told} {advice}"
+            yield Caution("note", "Term out of balance", text)
 
 
 def unfinished(evidence: Evidence) -> Iterator[Caution]:
+    """Runs that did not end as planned, or that nobody evaluated."""
     for run in evidence.runs:
-        epochs = f"{len(run.epochs)} of {run.planned_epochs} epochs" if run.planned_epochs else "no plan known"
         if run.status not in ("", "finished"):
-            text = f"{run.name} is not finished ({epochs}); its figures are those of an earlier checkpoint, if any."
-            yield Caution("serious", "Unfinished run", f"{text} `segdistill train ... --resume` goes on with it.")
+            planned = f" of {run.planned_epochs}" if run.planned_epochs else ""
+            text = (
+                f"{run.name} is not finished ({len(run.epochs)}{planned} epochs); what it scores, if "
+                "anything, is of an earlier checkpoint. Its command with --resume goes on with it."
+            )
+            yield Caution("serious", "Unfinished run", text)
         elif run.scores is None:
-            yield Caution("serious", "Not evaluated", f"{run.name} has no test scores and is left out of comparisons.")
+            text = f"{run.name} has no test scores and is left out of comparisons."
+            yield Caution("serious", "Not evaluated", text)
 
 
 def unequal_cases(evidence: Evidence) -> Iterator[Caution]:
+    """Runs that were scored on different cases."""
     lists = {run.name: set(run.scores.cases) for run in evidence.runs if run.scores}
-    everything = set().union(*lists.values()) if lists else set()
-    if not everything or all(cases == everything for cases in lists.values()):
+    everything = set().union(*lists.values())
+    if all(cases == everything for cases in lists.values()):
         return
     sizes = listing([f"{name}: {len(cases)}" for name, cases in lists.items()])
     if evidence.cases:
         left_out = sorted(everything - set(evidence.cases))
-        text = f"All figures are over the {count(len(evidence.cases), 'case')} that all runs share; {len(left_out)} "
-        yield Caution("note", "Unequal case lists", f"{text}left out ({listing(left_out)}). Cases of each run: {sizes}.")
+        text = (
+            f"All figures are over the {count(len(evidence.cases), 'case')} that all runs share; "
+            f"{len(left_out)} left out ({listing(left_out)}). Cases of each run: {sizes}."
+        )
+        yield Caution("note", "Unequal case lists", text)
     else:
-        text = "No case is in all runs, so rows of the table cannot be compared with each other; a comparison in words "
-        yield Caution("serious", "Unequal case lists", f"{text}uses the cases that its two models share ({sizes}).")
+        text = (
+            "No case is in all runs, so rows of the table cannot be compared with each other; a comparison "
+            f"in words uses the cases that its two models share. Cases of each run: {sizes}."
+        )
+        yield Caution("serious", "Unequal case lists", text)
 
 
 def other_preprocessing(evidence: Evidence) -> Iterator[Caution]:
-    prints = {run.fingerprint for run in evidence.runs if run.fingerprint}
+    """Runs on images that were prepared differently."""
+    prints = sorted({run.fingerprint for run in evidence.runs if run.fingerprint})
     if len(prints) > 1:
-        text = "The runs were trained on differently prepared or changed images (data set fingerprints differ: "
-        yield Caution("note", "Data differ", f"{text}{listing(sorted(prints))}). Scores are on the original images.")
+        text = (
+            "The runs were trained on differently prepared or changed images (fingerprints "
+            f"{listing(prints)}). Scores are on the original images."
+        )
+        yield Caution("note", "Data differ", text)
 
 
 def unequal_inputs(evidence: Evidence) -> Iterator[Caution]:
-    inputs = {model.cost.input for model in evidence.models if model.cost and model.cost.input}
+    """Costs of inputs that differ in size."""
+    inputs = sorted({model.cost.input for model in evidence.models if model.cost and model.cost.input})
     if len(inputs) > 1:
-        sizes = listing([" \u00d7 ".join(map(str, one)) for one in sorted(inputs)])
+        sizes = listing([" \u00d7 ".join(map(str, one)) for one in inputs])
         yield Caution("note", "Unequal inputs", f"MACs and times are for inputs of different size ({sizes}).")
 
 
 def undefined_scores(evidence: Evidence) -> Iterator[Caution]:
+    """Cases that no Dice can be computed for."""
+    empty: set[str] = set()
     for model in evidence.models:
-        cases = evidence.cases_of(model)
-        empty = [case for case, value in model.by_case("dice", cases).items() if value is None]
-        if empty:
-            text = f"{count(len(empty), 'case has', 'cases have')} neither a reference nor a prediction in any class"
-            yield Caution("note", "Empty cases", f"{text} of {model.short} ({listing(empty)}); not averaged into Dice.")
-            return
+        scores = model.by_case("dice", evidence.cases_of(model))
+        empty |= {case for case, value in scores.items() if value is None}
+    if empty:
+        text = (
+            f"{count(len(empty), 'case has', 'cases have')} neither a reference nor a prediction in at least "
+            f"one model ({listing(sorted(empty))}); such a Dice is undefined and not averaged."
+        )
+        yield Caution("note", "Empty cases", text)
 
 
 def several_comparisons(evidence: Evidence) -> Iterator[Caution]:
+    """The best of many is partly lucky."""
     if len(evidence.comparisons) > 1:
-        text = "Several students are tested here; the p-values are not corrected for that, so the best of them owes "
-        yield Caution("note", "Several comparisons", f"{text}a part of its gain to having been chosen as the best.")
+        text = (
+            "Several students are tested here; the p-values are not corrected for that, so the best of them "
+            "owes a part of its gain to having been chosen as the best."
+        )
+        yield Caution("note", "Several comparisons", text)
 
 
 def twin_runs(evidence: Evidence) -> Iterator[Caution]:
+    """Repetitions that are none."""
     for model in evidence.models:
-        pairs = [(a, b) for a, b in combinations(model.runs, 2) if a.seed == b.seed]
-        if pairs:
-            names = f"{pairs[0][0].name} and {pairs[0][1].name}"
-            yield Caution("note", "Same seed twice", f"{names} have the same recipe and seed; the spread is too small.")
+        for one, other in combinations(model.runs, 2):
+            if one.seed == other.seed:
+                text = f"{one.name} and {other.name} have the same recipe and seed; the spread is too small."
+                yield Caution("note", "Same seed twice", text)
 
 
 CHECKS: tuple[Callable[[Evidence], Iterator[Caution]], ...] = (
@@ -215,9 +241,3 @@ def examine(evidence: Evidence) -> tuple[Caution, ...]:
     """Every caution once, serious ones first."""
     found = dict.fromkeys(caution for check in CHECKS for caution in check(evidence))
     return tuple(sorted(found, key=lambda caution: caution.severity != "serious"))
-
-
-def _judged(evidence: Evidence) -> list[Model]:
-    return [c.student for c in evidence.comparisons if c.student.evaluated]
-
-

@@ -1,4 +1,4 @@
-"""Run folders as evidence: runs that differ only by seed are one model, and each student has its comparison."""
+"""Run folders as evidence: seeds of one recipe are one model; each student has its comparison."""
 
 from __future__ import annotations
 
@@ -147,7 +147,9 @@ def gather(folders: Sequence[Path]) -> Evidence:
             baselines.setdefault(name, {}).update(answer.values)
     evidence = Evidence(
         models=models,
-        comparisons=tuple(_compare(model, models, taught_by) for model in models if model.role == "distilled"),
+        comparisons=tuple(
+            _compare(model, models, taught_by) for model in models if model.role == "distilled"
+        ),
         baselines={name: Scores(values) for name, values in baselines.items()},
         cases=shared_cases(run.scores for run in runs if run.scores),
         missing_teachers=missing,
@@ -168,12 +170,14 @@ def _expand(folders: Sequence[Path]) -> list[Path]:
         for run in [folder] if is_run(folder) or not inside else inside:
             found.setdefault(run.resolve(), run)
     if not found:
-        raise SegdistillError("A report needs at least one run folder; give those that `segdistill train` wrote")
+        raise SegdistillError(
+            "A report needs at least one run folder; give those that `segdistill train` wrote"
+        )
     return list(found.values())
 
 
 def _teachers(run: Run, known: dict[Path, Run], datasets: set[str]) -> tuple[list[Run], list[str]]:
-    """The runs that taught `run` (read and added to `known` where they were not given), and those not found."""
+    """The runs that taught `run` (added to `known` where they were not given), and those not found."""
     found, lost = [], []
     for name, source in run.teachers.items():
         places = [Path(source), run.path.parent / source, run.path.parent / Path(source).name]
@@ -193,7 +197,11 @@ def _named(groups: list[list[Run]], teacher_paths: set[Path]) -> tuple[Model, ..
     def role(group: list[Run]) -> str:
         if group[0].kind == "distilled":
             return "distilled"
-        return "teacher" if any(r.kind == "teacher" or r.path.resolve() in teacher_paths for r in group) else "alone"
+        return (
+            "teacher"
+            if any(r.kind == "teacher" or r.path.resolve() in teacher_paths for r in group)
+            else "alone"
+        )
 
     students: dict[str, str] = {}
     models: list[Model] = []

@@ -1,4 +1,4 @@
-"""The report as one self-contained HTML page: no network, everything escaped, scripts from elsewhere refused."""
+"""The report as one self-contained HTML page: no network, everything escaped."""
 
 from __future__ import annotations
 
@@ -24,11 +24,18 @@ def render(page: Page) -> str:
         undefined=StrictUndefined,
     )
     environment.filters["picture"] = _picture
+    environment.filters["unbroken"] = _unbroken
     environment.tests["missing"] = lambda value: isinstance(value, Missing)
     text = environment.get_template("page.html.j2").render(page=page)
     script = re.search(r"<script>(.*?)</script>", text, flags=re.DOTALL)
     digest = hashlib.sha256(script[1].encode() if script else b"").digest()
     return text.replace("SCRIPT-DIGEST", base64.b64encode(digest).decode(), 1)
+
+
+def _unbroken(text: str) -> str:
+    """Keep a line from ending inside "p = 0.002", "95 % CI", "18 \u00d7" or "t-test"."""
+    text = re.sub(r"\bp ([<=]) (?=0)", "p\u00a0\\1\u00a0", text).replace("t-test", "t\u2011test")
+    return text.replace("% CI", "%\u00a0CI").replace(" %", "\u00a0%").replace(" \u00d7", "\u00a0\u00d7")
 
 
 def _picture(figure: Figure) -> Markup:

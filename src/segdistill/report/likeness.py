@@ -9,7 +9,6 @@ from typing import Any
 
 from segdistill.report.run_folder import Run
 
-
 # What decides where and how fast a run is made, not what comes out of it.
 CIRCUMSTANCE = {
     *("data.path", "data.store", "data.workers", "train.accelerator", "train.devices", "train.nodes"),
@@ -42,7 +41,7 @@ def differences(student: Run, alone: Run) -> tuple[str, ...]:
 
 def without_seed(name: str) -> str:
     """A run's name without its seed: "hinton_seed3" and "hinton-s3" are "hinton"."""
-    return re.sub(r"[-_. ]*(seed|s)[-_. ]*\d+$", "", name, flags=re.IGNORECASE) or name
+    return re.sub(r"[-_. ]+(seed|s)[-_. ]*\d+$", "", name, flags=re.IGNORECASE) or name
 
 
 def _comparable(recipe: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from segdistill.report.figures import Figure, Missing
 from segdistill.report.page import Page
-from segdistill.report.tables import Table
+from segdistill.report.tables import Cell, Column, Table
 
 
 def render(page: Page, figures: str = "figures") -> str:
@@ -23,7 +23,11 @@ def _lines(page: Page, figures: str) -> Iterator[str]:
             yield from (plain(detail), "")
         if one.command:
             yield from ("To get what is missing:", "", *_code(one.command), "")
-    yield from _figure(page.differences, figures)
+    if page.serious:
+        titles = ", ".join(dict.fromkeys(caution.title for caution in page.serious)).lower()
+        yield from (f"Read the serious warnings before believing the figures: {plain(titles)}.", "")
+    if not isinstance(page.differences, Missing):
+        yield from _figure(page.differences, figures)
     yield from ("## Warnings", "")
     for caution in page.cautions:
         mark = "Serious. " if caution.severity == "serious" else ""
@@ -37,10 +41,16 @@ def _lines(page: Page, figures: str) -> Iterator[str]:
     for figure in (page.size, page.slopes):
         yield from _figure(figure, figures)
     yield from ("## Best, median and worst case", "")
+    if not isinstance(page.overlays, Missing):
+        yield from (plain(page.overlay_note), "")
     for picture in (page.overlays,) if isinstance(page.overlays, Missing) else page.overlays:
         yield from _figure(picture, figures)
     if page.worst:
-        yield from ("## Worst cases", "", *_table(page.worst))
+        yield from (
+            "## Worst cases" if page.every_case else "## All cases, the worst first",
+            "",
+            *_table(page.worst),
+        )
     if page.curves:
         yield from ("## Training", "")
     for curve in page.curves:
@@ -49,7 +59,12 @@ def _lines(page: Page, figures: str) -> Iterator[str]:
     yield from ("## How to reproduce", "", plain(page.data), "")
     for step in page.steps:
         about = ", ".join(filter(None, (f"seed {step.seed}" if step.seed else "", step.started, step.took)))
-        yield from (f"{plain(step.name)} ({plain(about)})", "", *_code(step.command or "(command not recorded)"), "")
+        yield from (
+            f"{plain(step.name)} ({plain(about)})",
+            "",
+            *_code(step.command or "(command not recorded)"),
+            "",
+        )
     for machine in page.machines:
         yield "- " + plain(", ".join(f"{key} {value}" for key, value in machine.items()))
 
@@ -81,10 +96,14 @@ def _table(table: Table) -> Iterator[str]:
         if group.title:
             yield f"| **{plain(group.title)}** |" + " |" * (len(titles) - 1)
         for row in group.rows:
-            cells = [plain(cell.text) + (f" {plain(cell.extra)}" if column.numeric else f" ({plain(cell.extra)})")
-                     if cell.extra else plain(cell.text)
-                     for column, cell in zip(table.columns, row.cells, strict=True)]  # fmt: skip
+            cells = [_cell(column, cell) for column, cell in zip(table.columns, row.cells, strict=True)]
             yield "| " + " | ".join(cells) + " |"
     yield ""
     for note in table.notes:
         yield from (plain(note), "")
+
+
+def _cell(column: Column, cell: Cell) -> str:
+    if not cell.extra:
+        return plain(cell.text)
+    return f"{plain(cell.text)} {plain(cell.extra) if column.numeric else f'({plain(cell.extra)})'}"

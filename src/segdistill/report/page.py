@@ -16,7 +16,7 @@ from segdistill.report.tables import Table
 from segdistill.report.verdict import Verdict
 from segdistill.report.words import duration, listing
 
-WORST = 8  # cases in the table of the worst
+WORST, FEW = 8, 12  # cases in the table of the worst; up to FEW cases are all shown
 MOST_CURVES = 6  # students whose training is drawn
 
 
@@ -46,12 +46,18 @@ class Page:
     slopes: Figure | Missing
     curves: tuple[Figure | Missing, ...]
     overlays: tuple[Figure, ...] | Missing
+    overlay_note: str
     worst: Table | None
     every_case: Table | None
     costs: Table
     steps: tuple[Step, ...]
     machines: tuple[Mapping[str, str], ...]
     data: str
+
+    @property
+    def serious(self) -> tuple[Caution, ...]:
+        """The warnings that limit what the verdict is worth."""
+        return tuple(caution for caution in self.cautions if caution.severity == "serious")
 
     @property
     def figures(self) -> tuple[Figure, ...]:
@@ -67,8 +73,13 @@ def compose(evidence: Evidence, out: Path) -> Page:
     shown = [c for c in evidence.comparisons if c.student.evaluated or c.student.run.epochs]
     shown.sort(key=lambda c: evidence.dice(c.student), reverse=True)
     verdicts = verdict.conclude(evidence, out)
-    pictures = overlays.draw(evidence, head) if head else Missing(overlays.TITLE, "no distilled student was evaluated")
-    worst = tables.cases(head, evidence, WORST) if head else None
+    pictures = (
+        overlays.draw(evidence, head)
+        if head
+        else Missing(overlays.TITLE, "no distilled student was evaluated")
+    )
+    many = head is not None and len(head.student.cases) > FEW
+    worst = tables.cases(head, evidence, WORST if many else None) if head else None
     return Page(
         title=f"Distillation on {evidence.runs[0].dataset}" if evidence.runs[0].dataset else "Distillation",
         subtitle=_subtitle(evidence),
@@ -79,10 +90,13 @@ def compose(evidence: Evidence, out: Path) -> Page:
         size=bubble.draw(evidence),
         differences=differences.draw(evidence),
         slopes=slopes.draw(evidence),
-        curves=tuple(curves.draw(comparison, number) for number, comparison in enumerate(shown[:MOST_CURVES], 1)),
+        curves=tuple(
+            curves.draw(comparison, number) for number, comparison in enumerate(shown[:MOST_CURVES], 1)
+        ),
         overlays=pictures if isinstance(pictures, Missing) else tuple(pictures),
+        overlay_note=overlays.explain(head) if head else "",
         worst=worst,
-        every_case=tables.cases(head, evidence) if head and worst and len(head.student.cases) > WORST else None,
+        every_case=tables.cases(head, evidence) if head and many else None,
         costs=tables.costs(evidence),
         steps=tuple(_step(run) for run in evidence.runs),
         machines=_machines(evidence),
@@ -117,7 +131,11 @@ def _step(run: Run) -> Step:
 
 
 def _machines(evidence: Evidence) -> tuple[Mapping[str, str], ...]:
-    found = [{str(k): str(v) for k, v in run.machine.items() if v is not None} for run in evidence.runs if run.machine]
+    found = [
+        {str(k): str(v) for k, v in run.machine.items() if v is not None}
+        for run in evidence.runs
+        if run.machine
+    ]
     return tuple(machine for number, machine in enumerate(found) if machine not in found[:number])
 
 

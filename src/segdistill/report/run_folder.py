@@ -133,8 +133,8 @@ def read_run(folder: Path) -> Run:
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise SegdistillError(
-            f"{folder} holds a file that is not in the form of a run folder ({type(error).__name__}: {error}); "
-            "run `segdistill evaluate` on it again, or leave it out of the report"
+            f"{folder} holds a file that is not in the form of a run folder ({type(error).__name__}: "
+            f"{error}); run `segdistill evaluate` on it again, or leave it out of the report"
         ) from error
 
 
@@ -144,7 +144,9 @@ def _json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise SegdistillError(f"{path} is not valid JSON ({error}); was it cut short? Make it again") from error
+        raise SegdistillError(
+            f"{path} is not valid JSON ({error}); was it cut short? Make it again"
+        ) from error
     if not isinstance(value, dict):
         raise SegdistillError(f"{path} holds a {type(value).__name__}, not a JSON object")
     return value
@@ -178,7 +180,9 @@ def _epoch(line: Mapping[str, Any]) -> Epoch:
         return {str(name): float(value) for name, value in values.items() if isinstance(value, int | float)}
 
     validation = line.get("validation")
-    return Epoch(int(line["epoch"]), numbers(line.get("loss") or {}), numbers(validation) if validation else None)
+    return Epoch(
+        int(line["epoch"]), numbers(line.get("loss") or {}), numbers(validation) if validation else None
+    )
 
 
 def _cost(value: Mapping[str, Any]) -> Cost | None:

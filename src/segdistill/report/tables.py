@@ -22,6 +22,8 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
+    """A title, whether numbers stand below it, and an arrow in the direction of better."""
+
     title: str
     numeric: bool = True
     best: str = ""  # an arrow: which direction is better
@@ -29,12 +31,16 @@ class Column:
 
 @dataclass(frozen=True)
 class Row:
+    """A row; the marked one is what the verdict is about."""
+
     cells: tuple[Cell, ...]
     marked: bool = False
 
 
 @dataclass(frozen=True)
 class Group:
+    """Rows under a title of their own."""
+
     title: str
     rows: tuple[Row, ...]
 
@@ -49,7 +55,7 @@ class Table:
 
 
 def models(evidence: Evidence) -> Table:
-    """The table of Teach-Former's Table 1: teachers, students alone, distilled students, and trivial answers."""
+    """The table of Teach-Former's Table 1, with answers that look at no image below."""
     columns = (
         Column("Model", numeric=False),
         Column("Params (M)", best="\u2193"),
@@ -78,11 +84,12 @@ def models(evidence: Evidence) -> Table:
         columns,
         tuple(groups),
         (
-            f"Means over {cases} and over the foreground classes, in percent for Dice, mIoU and NSD (surface Dice"
-            f"{nsd}); \u00b1 is the standard deviation over seeds. A case without reference and prediction of a class "
-            "is left out of that class. Where the image has no scale, a pixel counts as 1 mm.",
-            "GMACs: multiplications and additions of every layer for one input, in pairs. thop: as that tool counts "
-            "them, which is what papers print as GFLOPs.",
+            f"Means over {cases} and over the foreground classes, in percent for Dice, mIoU and NSD (surface "
+            f"Dice{nsd}); \u00b1 is the standard deviation over seeds. A case without reference and "
+            "prediction of a class is left out of that class. Where the image has no scale, a pixel counts "
+            "as 1 mm.",
+            "GMACs: multiplications and additions of every layer for one input, in pairs. thop: as that tool "
+            "counts them, which is what papers print as GFLOPs.",
         ),
     )
 
@@ -163,11 +170,15 @@ def costs(evidence: Evidence) -> Table:
                     _number(cost.latency_p95 if cost else None),
                     _number(cost.peak_memory if cost else None, 0),
                     Cell((cost.device + threads) if cost and cost.device else NONE),
-                    Cell(duration(mean(seconds)) if seconds else NONE, key=mean(seconds) if seconds else None),
+                    Cell(
+                        duration(mean(seconds)) if seconds else NONE, key=mean(seconds) if seconds else None
+                    ),
                 )
             )
         )
-    return Table(columns, (Group("", tuple(rows)),), ("Training: wall time of one run, averaged over seeds.",))
+    return Table(
+        columns, (Group("", tuple(rows)),), ("Training: wall time of one run, averaged over seeds.",)
+    )
 
 
 def _name(m: Model, evidence: Evidence) -> Cell:
@@ -179,7 +190,7 @@ def _name(m: Model, evidence: Evidence) -> Cell:
         remarks.append(m.method + (f" from {listing(taught)}" if taught else ""))
     elif " " in m.short:
         remarks.append(m.short.split(" ", 1)[1].strip("()"))
-    remarks.append(count(len(m.evaluated), "seed") if m.evaluated else "not evaluated")
+    remarks.append(count(len(m.evaluated), "seed").replace(" ", "\u00a0") if m.evaluated else "not evaluated")
     return Cell(f"{tag}: {m.network}", ", ".join(remarks))
 
 
@@ -228,5 +239,3 @@ def _reference_voxels(m: Model, case: str) -> float | None:
     found = scores.values.get(case, {}).values() if scores else ()
     voxels = [row["reference_voxels"] for row in found if row.get("reference_voxels", float("nan")) >= 0]
     return sum(voxels) if voxels else None
-
-

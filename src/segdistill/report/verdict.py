@@ -42,7 +42,9 @@ def conclude(evidence: Evidence, out: Path) -> tuple[Verdict, ...]:
     if not evidence.comparisons:
         return (_nothing_distilled(evidence),)
     ordered = sorted(evidence.comparisons, key=lambda c: evidence.dice(c.student), reverse=True)
-    return tuple(judge(comparison, evidence, out) for comparison in ordered)
+    return tuple(
+        judge(comparison, evidence, out, brief=number > 0) for number, comparison in enumerate(ordered)
+    )
 
 
 def compare(one: Model, other: Model, evidence: Evidence, metric: str = "dice") -> Paired:
@@ -53,14 +55,20 @@ def compare(one: Model, other: Model, evidence: Evidence, metric: str = "dice") 
 
 def outcome(result: Paired) -> str:
     """gain or loss where interval and test agree that the difference is not 0; else open."""
-    if result.difference is None or result.interval is None or result.t_p is None or result.t_p >= LEVEL:
+    p = _p(result)
+    if result.interval is None or p is None or p >= LEVEL:
         return "open"
     low, high = result.interval
     return "gain" if low > 0 else "loss" if high < 0 else "open"
 
 
-def judge(comparison: Comparison, evidence: Evidence, out: Path) -> Verdict:
-    """The verdict on one distilled student."""
+def _p(result: Paired) -> float | None:
+    # The t-test is undefined where all differences are the same number; the signed-rank test is not.
+    return result.wilcoxon_p if result.t_p is None else result.t_p
+
+
+def judge(comparison: Comparison, evidence: Evidence, out: Path, brief: bool = False) -> Verdict:
+    """The verdict on one distilled student; a brief one adds only what weakens it."""
     student = comparison.student
     name = _name(student, evidence)
     if not student.evaluated:
@@ -74,20 +82,22 @@ def judge(comparison: Comparison, evidence: Evidence, out: Path) -> Verdict:
         result = "unknown"
         dice = fixed(points(evidence.dice(student)))
         first = (
-            f"{name} reaches a Dice of {dice}; what distillation gained is unknown, because no run of the same "
-            "network trained alone is among these runs"
+            f"{name} reaches a Dice of {dice}; what distillation gained is unknown, because no run of the "
+            "same network trained alone is among these runs"
         )
         command = baseline.commands(comparison, out)
     else:
         test = compare(student, comparison.alone, evidence)
         result = outcome(test)
         first = _against_alone(name, test, student, comparison.alone)
-        tiles.append(Tile(signed(points(test.difference)), "Dice points against the student alone", _tone(result)))
-        details += _more_on(test)
+        tiles.append(
+            Tile(signed(points(test.difference)), "Dice points against the student alone", _tone(result))
+        )
+        details += [] if brief else _more_on(test)
         if comparison.differences:
             details.append(
-                f"The two were not trained alike ({listing(comparison.differences, 3)}), so the difference is not "
-                "due to distillation alone."
+                f"The two were not trained alike ({listing(comparison.differences, 3)}), so the difference "
+                "is not due to distillation alone."
             )
     teacher = next((t for t in comparison.teachers if t.evaluated), None)
     second = ""
@@ -97,7 +107,7 @@ def judge(comparison: Comparison, evidence: Evidence, out: Path) -> Verdict:
         caption = f"Dice points against the best teacher, {teacher.short}"
         tiles.append(Tile(signed(points(against.difference)), caption, _tone(outcome(against))))
         tiles += _savings(student, teacher)
-    details += _trivial(student, evidence)
+    details += _trivial(student, evidence, brief)
     return Verdict(result, f"{first}{second}.", tuple(details), command, tuple(tiles))
 
 
@@ -113,10 +123,12 @@ def _against_alone(name: str, test: Paired, student: Model, alone: Model) -> str
         case "loss":
             return f"{name} loses {size} Dice points to the same student trained alone ({facts})"
     direction = "more" if difference >= 0 else "less"
-    told = "chance alone may explain it" if test.interval else "too few cases for a test"
+    told = "chance alone may explain it" if test.interval else "these are too few cases for a test"
+    if test.interval and (test.interval[0] > 0 or test.interval[1] < 0):
+        told = "interval and test disagree on whether chance alone explains it"
     return (
-        f"No gain is shown: {name[0].lower() + name[1:]} scores {size} Dice points {direction} than the same student "
-        f"trained alone, and {told} ({facts})"
+        f"No gain is shown: {name.replace('The ', 'the ', 1)} scores {size} Dice points {direction} than the "
+        f"same student trained alone, and {told} ({facts})"
     )
 
 
@@ -142,6 +154,8 @@ def _facts(test: Paired, student: Model, alone: Model) -> str:
         parts.append(f"{100 * test.confidence:.0f} % CI {fixed(points(low))} to {fixed(points(high))}")
     if test.t_p is not None:
         parts.append(f"paired t-test {p_value(test.t_p)}")
+    elif test.wilcoxon_p is not None:
+        parts.append(f"Wilcoxon {p_value(test.wilcoxon_p)}")
     parts.append(count(test.n, "case"))
     seeds, others = len(student.evaluated), len(alone.evaluated)
     parts.append(count(seeds, "seed") if seeds == others else f"{count(seeds, 'seed')} against {others}")
@@ -157,7 +171,7 @@ def _more_on(test: Paired) -> list[str]:
     return [f"{told}. Cases are the unit: seeds are averaged within each case first."]
 
 
-def _trivial(student: Model, evidence: Evidence) -> list[str]:
+def _trivial(student: Model, evidence: Evidence, brief: bool = False) -> list[str]:
     """What an answer that looks at no image scores on the same cases, and whether the student beats it."""
     cases = evidence.cases_of(student)
     best: tuple[float, str, Paired] | None = None
@@ -170,13 +184,21 @@ def _trivial(student: Model, evidence: Evidence) -> list[str]:
     value, name, result = best
     said = f"An answer that looks at no image ({BASELINES.get(name, name)}) scores {fixed(points(value))}"
     if outcome(result) == "gain":
-        return [f"{said}, {fixed(points(result.difference))} points less than this student."]
-    return [f"{said}; this student is not shown to be better than that."]
+        return [] if brief else [f"{said}, {fixed(points(result.difference))} points less than this student."]
+    wide = ""
+    if result.interval is not None:
+        low, high = (signed(points(end)) for end in result.interval)
+        wide = f" ({signed(points(result.difference))} points, 95 % CI {low} to {high})"
+    return [f"{said}; this student is not shown to be better than that{wide}."]
 
 
 def _savings(student: Model, teacher: Model) -> list[Tile]:
     found = []
-    for what, caption in (("parameters", "fewer parameters"), ("macs", "fewer MACs"), ("latency_median", "faster")):
+    for what, caption in (
+        ("parameters", "fewer parameters"),
+        ("macs", "fewer MACs"),
+        ("latency_median", "faster"),
+    ):
         ratio = _ratio(teacher, student, what)
         if ratio:
             found.append(Tile(ratio, f"{caption} than {teacher.short}"))
@@ -196,11 +218,13 @@ def _ratio(teacher: Model, student: Model, what: str) -> str | None:
 def _nothing_distilled(evidence: Evidence) -> Verdict:
     judged = [model for model in evidence.models if model.evaluated]
     if not judged:
-        return Verdict("unknown", "None of these runs has test scores yet.", (), "segdistill evaluate RUN", ())
+        return Verdict(
+            "unknown", "None of these runs has test scores yet.", (), "segdistill evaluate RUN", ()
+        )
     best = max(judged, key=evidence.dice)
     sentence = (
-        f"None of these runs is distilled, so nothing can be said about distillation; the best network here is "
-        f"{best.short} ({best.network}) with a Dice of {fixed(points(evidence.dice(best)))}."
+        f"None of these runs is distilled, so nothing can be said about distillation; the best network here "
+        f"is {best.short} ({best.network}) with a Dice of {fixed(points(evidence.dice(best)))}."
     )
     return Verdict("unknown", sentence, tuple(_trivial(best, evidence)), None, ())
 
@@ -213,5 +237,3 @@ def _name(student: Model, evidence: Evidence) -> str:
 
 def _tone(result: str) -> str:
     return {"gain": "gain", "loss": "loss"}.get(result, "plain")
-
-

@@ -29,6 +29,7 @@ def points(value: float | None) -> float | None:
 
 
 def p_value(p: float) -> str:
+    """A p-value with its letter; below 0.001 just that."""
     if p < 0.001:
         return "p < 0.001"
     return f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
@@ -43,6 +44,7 @@ def times(more: float | None, less: float | None) -> str | None:
 
 
 def count(number: int, noun: str, plural: str | None = None) -> str:
+    """A number with its noun: "1 case", "3 cases"."""
     return f"{number} {noun if number == 1 else plural or noun + 's'}"
 
 
@@ -53,6 +55,7 @@ def listing(items: list[str] | tuple[str, ...], most: int = 6) -> str:
 
 
 def duration(seconds: float | None) -> str:
+    """Seconds, minutes or hours, whichever reads best."""
     if seconds is None:
         return NONE
     if seconds < 90:

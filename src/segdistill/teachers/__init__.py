@@ -1,0 +1,1 @@
+"""Teachers: where knowledge comes from."""

@@ -17,8 +17,8 @@ def load(path: str | Path, plan: Plan, facts: Facts, *, name: str, weight: float
     """The network of a finished run, as a teacher for data prepared by `plan`.
 
     Raises:
-        SegdistillError: no run there, one that is not finished, of another dataset, of another preprocessing, or one whose
-            network is made for another patch size.
+        SegdistillError: no run there, one that is not finished, of another dataset, of another preprocessing, or
+            one whose network is made for another patch size.
     """
     place = f"teachers.{name}.run"
     try:
@@ -27,15 +27,20 @@ def load(path: str | Path, plan: Plan, facts: Facts, *, name: str, weight: float
         raise SegdistillError(f"{place}: {error}") from None
     theirs, ours = run.plan.to_dict(), plan.to_dict()
     labels = ("labels", "ignore", "regions", "channels", "spatial_dims")
-    _same(place, run, "another dataset", *({key: d["dataset"][key] for key in labels} for d in (theirs, ours)))
+    _same(
+        place, run, "another dataset", *({key: d["dataset"][key] for key in labels} for d in (theirs, ours))
+    )
     settings = ("channels", "spacing", "crop")
     _same(place, run, "another preprocessing", *({key: d[key] for key in settings} for d in (theirs, ours)))
     if not run.finished:
-        raise SegdistillError(f"{place}: {run.path} is not finished; go on with `segdistill train ... --out {run.path} --resume`")
+        raise SegdistillError(
+            f"{place}: {run.path} is not finished; go on with it by `segdistill train ... --resume`"
+        )
     facts_there = facts_of(run)
     if facts_there.spatial_dims != facts.spatial_dims:
         raise SegdistillError(
-            f"{place}: {run.path} is a {facts_there.spatial_dims}-D network, the student sees {facts.spatial_dims}-D patches; "
+            f"{place}: {run.path} is a {facts_there.spatial_dims}-D network, the student sees "
+            f"{facts.spatial_dims}-D patches; "
             "use the same data.slices for both"
         )
     network = load_network(run)

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from segdistill.networks.stages import catch
+from segdistill.networks.stages import catch, first_output
 
 
 @dataclass(frozen=True)
@@ -36,4 +36,4 @@ class Teacher:
         """Logits and the maps of `stages` for a batch of images, without gradients."""
         with catch(self.network, stages) as maps:
             output = self.network(image)
-        return dict(maps) | {"logits": output[0] if isinstance(output, (list, tuple)) else output}
+        return dict(maps) | {"logits": first_output(output)}

@@ -39,7 +39,9 @@ def assemble(
     """
     torch.manual_seed(recipe.train.seed)
     student = build_network(recipe.student, facts, "student") if student is None else student
-    known = {name: as_teacher(name, recipe, plan, facts, (teachers or {}).get(name)) for name in recipe.teachers}
+    known = {
+        name: as_teacher(name, recipe, plan, facts, (teachers or {}).get(name)) for name in recipe.teachers
+    }
     example = torch.zeros(1, facts.in_channels, *facts.image_size)
     _takes(student, example, "student", recipe)
     for name, teacher in known.items():
@@ -77,13 +79,17 @@ def term(name: str, section: TermSection) -> Term:
     return Term(
         loss=build(LOSSES, section.loss, f"terms.{name}.loss"),
         pairs=[(_stage(own), _stage(other)) for own, other in section.stage_pairs()],
-        weight=build(WEIGHTS, weight, f"terms.{name}.weight") if isinstance(weight, dict) else Constant(weight),
+        weight=build(WEIGHTS, weight, f"terms.{name}.weight")
+        if isinstance(weight, dict)
+        else Constant(weight),
         teachers=None if section.teachers is None else tuple(section.teachers),
         projector=projector,
     )
 
 
-def as_teacher(name: str, recipe: Recipe, plan: Plan, facts: Facts, given: nn.Module | Teacher | None) -> Teacher:
+def as_teacher(
+    name: str, recipe: Recipe, plan: Plan, facts: Facts, given: nn.Module | Teacher | None
+) -> Teacher:
     """The teacher of that name: the caller's own network, or the run that the recipe names."""
     section = recipe.teachers[name]
     if isinstance(given, Teacher):
@@ -91,7 +97,9 @@ def as_teacher(name: str, recipe: Recipe, plan: Plan, facts: Facts, given: nn.Mo
     if given is not None:
         return Teacher(given, section.weight)
     if section.run is None:
-        raise SegdistillError(f"teachers.{name}.run: is required (the folder of a run, from `segdistill train`)")
+        raise SegdistillError(
+            f"teachers.{name}.run: is required (the folder of a run, from `segdistill train`)"
+        )
     return own_run.load(section.run, plan, facts, name=name, weight=section.weight)
 
 
@@ -107,6 +115,8 @@ def _takes(network: nn.Module, example: Tensor, place: str, recipe: Recipe) -> N
         with torch.no_grad():
             network(example)
     except (ValueError, RuntimeError) as error:
-        raise SegdistillError(f"{place}: patches of {list(example.shape[2:])} (data.patch_size) do not fit: {error}") from error
+        raise SegdistillError(
+            f"{place}: patches of {list(example.shape[2:])} (data.patch_size) do not fit: {error}"
+        ) from error
     finally:
         network.train(mode)

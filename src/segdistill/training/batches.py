@@ -30,7 +30,15 @@ class _Numbers(Sequence[int]):
 
 
 def batches(
-    patches: Patches, *, batch: int, parts: int, rank: int, devices: int, first_step: int, steps: int, workers: int
+    patches: Patches,
+    *,
+    batch: int,
+    parts: int,
+    rank: int,
+    devices: int,
+    first_step: int,
+    steps: int,
+    workers: int,
 ) -> Iterator[dict[str, Tensor]]:
     """Yield `parts` small batches for each step from `first_step` to `steps`.
 
@@ -49,7 +57,7 @@ def batches(
             f"use a multiple of {devices * parts}"
         )
     share = batch // devices
-    loader = DataLoader(
+    loader: DataLoader[dict[str, Tensor]] = DataLoader(
         patches,  # type: ignore[arg-type]  # a numbered source without a length
         batch_size=share // parts,
         sampler=_Numbers(batch, share, rank, first_step, steps),

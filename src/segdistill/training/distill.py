@@ -30,7 +30,8 @@ def distill(
     Args:
         recipe: with teachers and terms.
         out: the student's run folder.
-        if_exists: what to do where `out` exists: `fail`, `resume` or `overwrite`. A finished teacher is never trained again.
+        if_exists: what to do where `out` exists: `fail`, `resume` or `overwrite`. A finished teacher is never
+            trained again.
         student: a network of the caller's own, instead of what the recipe names.
         teachers: networks of the caller's own, or run folders, instead of those that the recipe names.
 
@@ -67,8 +68,8 @@ def teach_first(recipe: Recipe, name: str) -> Run:
     if section.run is None or section.network is None:
         wrong = f"{section.run} is not a finished run" if section.run else "is required"
         raise SegdistillError(
-            f"teachers.{name}.run: {wrong}; train one with `segdistill train student_alone ... --out RUN` and name it by "
-            f"teachers.{name}.run=RUN, or let it be trained first by teachers.{name}.network={{type: ...}}"
+            f"teachers.{name}.run: {wrong}; train one with `segdistill train student_alone ... --out RUN` and name it "
+            f"by teachers.{name}.run=RUN, or let it be trained first by teachers.{name}.network={{type: ...}}"
         )
     return train(teacher_recipe(recipe, name), run.path, if_exists="resume" if run.exists else "fail")
 
@@ -77,7 +78,14 @@ def teacher_recipe(recipe: Recipe, name: str) -> Recipe:
     """The recipe that trains a teacher: its network alone, on the student's data and budget unless it has its own."""
     section = recipe.teachers[name]
     plain = recipe.model_dump(mode="json")
-    alone: dict[str, Any] = {"name": name, "kind": "alone", "status": None, "reference": "", "teachers": {}, "terms": {}}
+    alone: dict[str, Any] = {
+        "name": name,
+        "kind": "alone",
+        "status": None,
+        "reference": "",
+        "teachers": {},
+        "terms": {},
+    }
     alone |= {"summary": f"teacher {name} of {recipe.name}", "student": section.network}
     alone["segmentation"] = plain["segmentation"] | {"weight": 1.0}
     alone["train"] = merge(plain["train"], section.train)
@@ -93,5 +101,21 @@ def _with_teachers(recipe: Recipe, given: Mapping[str, Any]) -> Recipe:
         if isinstance(teacher, str | Path):
             sections[name]["run"] = str(teacher)
         elif not isinstance(teacher, nn.Module | Teacher):
-            raise SegdistillError(f"teachers.{name}: expected a torch.nn.Module, a Teacher or a run folder, got {type(teacher).__name__}")
+            raise SegdistillError(
+                f"teachers.{name}: expected a torch.nn.Module, a Teacher or a run folder, got {type(teacher).__name__}"
+            )
     return Recipe.check(recipe.model_dump(mode="json") | {"teachers": sections})
+
+
+def alone(
+    recipe: Recipe, out: str | Path, *, if_exists: IfExists = "fail", student: nn.Module | None = None
+) -> Run:
+    """The baseline: the recipe's student trained alone, with the same data, budget and seed."""
+    plain = recipe.model_dump(mode="json") | {
+        "name": "student_alone",
+        "kind": "alone",
+        "teachers": {},
+        "terms": {},
+    }
+    plain["segmentation"] = plain["segmentation"] | {"weight": 1.0}
+    return train(Recipe.check(plain), out, if_exists=if_exists, student=student)

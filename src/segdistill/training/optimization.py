@@ -26,8 +26,9 @@ class Adam:
     amsgrad: bool = False
 
     def __call__(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        options = {"weight_decay": self.weight_decay, "betas": self.betas, "amsgrad": self.amsgrad}
-        return torch.optim.Adam(list(parameters), lr=self.lr, **options)
+        return torch.optim.Adam(
+            list(parameters), self.lr, self.betas, weight_decay=self.weight_decay, amsgrad=self.amsgrad
+        )
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,9 @@ class AdamW:
     betas: tuple[Beta, Beta] = (0.9, 0.999)
 
     def __call__(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        return torch.optim.AdamW(list(parameters), lr=self.lr, weight_decay=self.weight_decay, betas=self.betas)
+        return torch.optim.AdamW(
+            list(parameters), lr=self.lr, weight_decay=self.weight_decay, betas=self.betas
+        )
 
 
 @dataclass(frozen=True)
@@ -52,8 +55,14 @@ class SGD:
     nesterov: bool = True
 
     def __call__(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        options = {"momentum": self.momentum, "weight_decay": self.weight_decay, "nesterov": self.nesterov}
-        return torch.optim.SGD(list(parameters), lr=self.lr, **options)
+        nesterov = self.nesterov and self.momentum > 0  # torch refuses to look ahead without momentum
+        return torch.optim.SGD(
+            list(parameters),
+            self.lr,
+            momentum=self.momentum,
+            weight_decay=self.weight_decay,
+            nesterov=nesterov,
+        )
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import nn
@@ -48,7 +49,11 @@ class Prepared:
 
     def patches(self) -> Patches:
         """The endless training samples."""
-        data, spacing = self.recipe.data, self.plan.spacing
+        data, slices = self.recipe.data, self.slices
+        steps = [
+            mm for axis, mm in enumerate(self.plan.spacing or ()) if slices is None or axis != slices.axis
+        ]
+        known = [mm for mm in steps if mm is not None]
         return Patches(
             self.store,
             self.splits.train,
@@ -56,8 +61,8 @@ class Prepared:
             seed=self.recipe.train.seed,
             oversample_foreground=data.oversample_foreground,
             augmentation=None if data.augmentation is None else Augmentation(**data.augmentation),
-            slices=self.slices,
-            spacing=None if spacing is None or None in spacing else [mm for mm in spacing if mm is not None],
+            slices=slices,
+            spacing=known if known and len(known) == len(steps) else None,
         )
 
 
@@ -68,6 +73,11 @@ def prepare(recipe: Recipe, *, student: nn.Module | None = None) -> Prepared:
         SegdistillError: no path, a dataset or split with a fault, a patch size of the wrong dimension.
     """
     dataset = open_dataset(_path(recipe), recipe.data.layout)
+    if recipe.data.labels is not None:
+        dataset = dataset.select(recipe.data.labels)
+    slices = None if recipe.data.slices is None else Slices(**recipe.data.slices.model_dump())
+    if slices is not None and dataset.spatial_dims != 3:
+        raise SegdistillError(f"data.slices: {dataset.path} has photographs already; slices are for volumes")
     splits = split(recipe, dataset)
     plan = make_plan(
         dataset,
@@ -77,12 +87,14 @@ def prepare(recipe: Recipe, *, student: nn.Module | None = None) -> Prepared:
         statistics_cases=splits.train,
         workers=workers(recipe),
     )
+    if slices is not None and recipe.data.spacing == "median":
+        plan = _slice_distance_kept(plan, slices)
     store = preprocess(dataset, plan, store_root(recipe), workers=workers(recipe))
-    slices = None if recipe.data.slices is None else Slices(**recipe.data.slices.model_dump())
-    if slices is not None and plan.spatial_dims != 3:
-        raise SegdistillError(f"data.slices: {dataset.path} has photographs already; slices are for volumes")
     recipe = recipe.model_copy(deep=True)
     recipe.data.patch_size = list(_patch_size(recipe, plan, slices))
+    if slices is not None and recipe.train.iterations is None:
+        seen = _slices_to_train_on(store, splits.train, slices)
+        recipe.train.iterations = max(1, seen // recipe.data.batch_size)
     dims = plan.spatial_dims if slices is None else 2
     facts = Facts(dims, len(plan.channels), plan.out_channels, tuple(recipe.data.patch_size))
     if student is not None:
@@ -97,10 +109,10 @@ def split(recipe: Recipe, dataset: Dataset) -> Splits:
     wanted = recipe.data.splits
     if wanted.file is not None:
         listed = Splits.load(Path(wanted.file))
-        lists = {"train": listed.train, "validation": listed.validation, "test": listed.test}
-        return make_splits(dataset, group=wanted.group, **lists)
-    options = wanted.model_dump(exclude={"file"})
-    return make_splits(dataset, **options)
+        return make_splits(
+            dataset, group=wanted.group, train=listed.train, validation=listed.validation, test=listed.test
+        )
+    return make_splits(dataset, **wanted.model_dump(exclude={"file"}))
 
 
 def store_root(recipe: Recipe) -> Path:
@@ -111,19 +123,36 @@ def store_root(recipe: Recipe) -> Path:
 def workers(recipe: Recipe) -> int:
     """Processes to prepare data with; at least 1."""
     if recipe.data.workers is None:
-        return max(1, min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1))
+        return max(
+            1,
+            min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1),
+        )
     return max(1, recipe.data.workers)
 
 
 def _path(recipe: Recipe) -> str:
     if recipe.data.path is None:
         raise SegdistillError(
-            "data.path: is required: the folder of a dataset (nnU-Net raw, Decathlon, or images/ beside labels/), for example "
+            "data.path: is required: the folder of a dataset (nnU-Net raw, Decathlon, or images/ beside labels/), for "
+            "example "
             "data.path=data/Task04_Hippocampus; without images, `segdistill data phantom OUT` makes some"
         )
     return recipe.data.path
 
 
+def _slice_distance_kept(plan: Plan, slices: Slices) -> Plan:
+    """The plan without resampling across the slices, which would mix them; nothing else follows from it."""
+    assert plan.spacing is not None
+    spacing = tuple(None if axis == slices.axis else mm for axis, mm in enumerate(plan.spacing))
+    return replace(plan, spacing=spacing)
+
+
+def _slices_to_train_on(store: Store, cases: Sequence[str], slices: Slices) -> int:
+    """How many slices of the training cases are drawn from: all, or those with foreground."""
+    stored = [store.case(name) for name in cases]
+    if slices.keep == "all":
+        return sum(case.image.shape[1 + slices.axis] for case in stored)
+    return sum(len(slices.with_foreground(case.label)) for case in stored if case.label is not None)
 
 
 def _patch_size(recipe: Recipe, plan: Plan, slices: Slices | None) -> tuple[int, ...]:

@@ -3,11 +3,31 @@
 from __future__ import annotations
 
 import torch
+from lightning_fabric import Fabric
 from torch import Tensor
 
+from segdistill.data.patches import Patches
 from segdistill.distiller import Distiller
+from segdistill.recipe import Recipe
+from segdistill.run import Run
 
 LOW, HIGH = 0.01, 0.99
+UNSEEN = 2**40  # numbers of samples that training does not reach
+
+
+def watch_shares(
+    fabric: Fabric, run: Run, distiller: Distiller, patches: Patches, recipe: Recipe, epoch: int
+) -> None:
+    """Log the shares on one batch every `train.share_every` epochs, and warn where they say something."""
+    every = recipe.train.share_every
+    if not distiller.terms or not every or epoch % every:
+        return
+    drawn = [patches[UNSEEN + number] for number in range(min(2, recipe.data.batch_size))]
+    image, label = (torch.stack([torch.as_tensor(d[key]) for d in drawn]) for key in ("image", "label"))
+    found = gradient_shares(distiller, fabric.to_device(image), fabric.to_device(label), float(epoch))
+    run.log("share", epoch=epoch, share=found)
+    for message in warnings(found):
+        run.warn(message, epoch=epoch)
 
 
 def gradient_shares(distiller: Distiller, image: Tensor, label: Tensor, epoch: float) -> dict[str, float]:
@@ -17,7 +37,11 @@ def gradient_shares(distiller: Distiller, image: Tensor, label: Tensor, epoch: f
     norms: dict[str, float] = {}
     for name, loss in losses.items():
         if name != "total":
-            gradients = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True) if loss.requires_grad else ()
+            gradients = (
+                torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
+                if loss.requires_grad
+                else ()
+            )
             squares = [g.float().square().sum() for g in gradients if g is not None]
             norms[name] = float(torch.stack(squares).sum().sqrt()) if squares else 0.0
     total = sum(norms.values())
@@ -34,5 +58,7 @@ def warnings(shares: dict[str, float]) -> list[str]:
                 "raise its weight or choose another normalisation"
             )
         elif share > HIGH and len(shares) > 1:
-            found.append(f"{name} gives {share:.2%} of the student's gradient: the rest hardly acts; lower its weight")
+            found.append(
+                f"{name} gives {share:.2%} of the student's gradient: the rest hardly acts; lower its weight"
+            )
     return found

@@ -48,7 +48,9 @@ def train(
     with fabric.rank_zero_first():
         data = prepare(recipe, student=student)
     recipe = data.recipe
-    distiller = assemble(recipe, data.plan, data.facts, student=student, teachers=teachers, device=fabric.device)
+    distiller = assemble(
+        recipe, data.plan, data.facts, student=student, teachers=teachers, device=fabric.device
+    )
     with writing(fabric, recipe, Path(out), if_exists) as run:
         if fabric.is_global_zero:
             record(run, data, distiller)
@@ -80,7 +82,8 @@ def launch(recipe: Recipe) -> Fabric:
         )  # fmt: skip
     except Exception as error:  # Fabric raises its own kinds for what a machine lacks
         raise SegdistillError(
-            f"train.accelerator {train.accelerator!r} with train.devices {train.devices} is not to be had here ({error}); "
+            f"train.accelerator {train.accelerator!r} with train.devices {train.devices} is not to be had here "
+            f"({error}); "
             "use train.accelerator=cpu, or fewer devices"
         ) from error
     fabric.launch()
@@ -138,7 +141,15 @@ def record(run: Run, data: Prepared, distiller: Distiller) -> None:
     for row in distiller.pairing:
         run.log("pair", **row)
         if row["resized"]:
-            run.log("note", message=f"terms.{row['term']}: the teacher's map {row['teacher_map']} is resized to {row['student_map']}")
+            run.log(
+                "note",
+                message=f"terms.{row['term']}: the teacher's map {row['teacher_map']} is resized to "
+                f"{row['student_map']}",
+            )
     small = [n for n, side in zip(data.plan.shape, data.facts.image_size, strict=False) if n < side]
     if small and data.slices is None:
-        run.log("note", message=f"patches {list(data.facts.image_size)} exceed the median image {list(data.plan.shape)}: padded with 0")
+        run.log(
+            "note",
+            message=f"patches {list(data.facts.image_size)} exceed the median image {list(data.plan.shape)}: "
+            "padded with 0",
+        )

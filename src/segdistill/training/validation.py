@@ -51,7 +51,9 @@ class Validation:
     overlap: float
     window_batch: int
 
-    def __call__(self, network: nn.Module, device: torch.device, rank: int = 0, devices: int = 1) -> dict[str, Tensor]:
+    def __call__(
+        self, network: nn.Module, device: torch.device, rank: int = 0, devices: int = 1
+    ) -> dict[str, Tensor]:
         """Sums over this device's share of the cases: `loss`, `dice`, `cases`, `dice_cases`."""
         sums = dict.fromkeys(("loss", "dice", "cases", "dice_cases"), 0.0)
         for name in list(self.cases)[rank::devices]:

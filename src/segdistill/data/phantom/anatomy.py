@@ -61,7 +61,7 @@ def make_patient(
     organs.paint_chest(canvas, about, trunk)
     skeleton.paint_ribs(canvas, trunk)
     skeleton.paint_spine(canvas)
-    skeleton.paint_girdles(canvas)
+    skeleton.paint_girdles(canvas, trunk)
     organs.paint_pelvis(canvas, about)
     tumours = draw_tumours(grow, canvas, trunk.wall, modalities, difficulty)
     label = np.zeros(space.x.shape, np.uint8)
@@ -71,16 +71,14 @@ def make_patient(
 
 
 def _posture(rng: np.random.Generator, axes: tuple[np.ndarray, np.ndarray, np.ndarray]) -> Space:
-    """Coordinates of the average anatomy at each voxel: own size, shift, slight turn, and smooth irregularity."""
+    """Coordinates of the average anatomy at each voxel: own size, shift, slight turn, smooth irregularity."""
     size = np.clip(rng.normal(1, 0.04), 0.92, 1.07) * np.clip(rng.normal(1, (0.03, 0.04, 0.03)), 0.93, 1.06)
     shift = rng.normal(0, (5, 4, 9))
     turn = np.radians(rng.normal(0, 1.5))
     x, y, z = np.meshgrid(*(a.astype(np.float32) for a in axes), indexing="ij")
     x, y, z = ((a - np.float32(s)) / np.float32(f) for a, s, f in zip((x, y, z), shift, size, strict=True))
-    x, y = (
-        x * np.float32(np.cos(turn)) - y * np.float32(np.sin(turn)),
-        x * np.float32(np.sin(turn)) + y * np.float32(np.cos(turn)),
-    )
+    cosine, sine = np.float32(np.cos(turn)), np.float32(np.sin(turn))
+    x, y = x * cosine - y * sine, x * sine + y * cosine
     for place, strength in ((x, 3.5), (y, 3.0), (z, 4.0)):
         place += np.float32(strength) * smooth_noise(rng, axes, 85)
     step = float(np.prod([a[1] - a[0] if len(a) > 1 else 1.0 for a in axes]) ** (1 / 3))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,13 +37,12 @@ class Canvas:
     ) -> None:
         """Paint an ellipsoid, `grow` mm larger than `radii` all around."""
         radii = [r + grow for r in radii]
-        reach = max(radii) if tilt else 0.0
-        extent = [max(r, reach) if axis != 1 else r for axis, r in enumerate(radii)]
+        extent = [max(radii)] * 3 if tilt else radii
         cut = self.space.near(np.subtract(centre, extent).tolist(), np.add(centre, extent).tolist())
         part = self.space.part(cut)
         self.paint(part.filled(ellipsoid(part, centre, radii, tilt)), tissue, cut)
 
-    def tube(self, tissue: str, points: list[Point], radii: list[float] | float) -> None:
+    def tube(self, tissue: str, points: Sequence[Point], radii: Sequence[float] | float) -> None:
         """Paint a tube through `points`."""
         widest = radii if isinstance(radii, (int, float)) else max(radii)
         low, high = np.min(points, axis=0) - widest, np.max(points, axis=0) + widest

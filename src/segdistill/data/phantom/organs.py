@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from segdistill.data.phantom.canvas import Canvas
-from segdistill.data.phantom.space import ellipsoid, smooth_noise, tube
+from segdistill.data.phantom.space import Point, ellipsoid, smooth_noise, tube
 from segdistill.data.phantom.trunk import SPINE, Trunk
 
 
@@ -17,7 +19,7 @@ def paint_belly(canvas: Canvas, rng: np.random.Generator) -> None:
     """Bowel, stomach, liver, gall bladder, spleen, kidneys with ureters, psoas muscles, great vessels."""
     _paint_bowel(canvas, rng)
     for side in (1, -1):
-        points = [[side * 26, _spine(z) - 2, z] for z in (0, -40, -80, -120)]
+        points: list[Point] = [[side * 26, _spine(z) - 2, z] for z in (0, -40, -80, -120)]
         points += [[side * 62, 8, -165], [side * 88, 20, -205]]
         canvas.tube("muscle", points, [9.0, 14.0, 19.0, 21.0, 17.0, 12.0])
     _paint_upper_belly(canvas, rng)
@@ -37,7 +39,7 @@ def _paint_bowel(canvas: Canvas, rng: np.random.Generator) -> None:
     )
     gas = np.clip((loops - 1.5) * 2 + (space.y - 35) / 40, 0, 1) * np.clip(loops * 2 - 1.6, 0, 1)
     canvas.paint(region * gas, "gas", cut)
-    colon = {
+    colon: dict[str, list[list[float]]] = {
         "up": [[88, -6, -130], [98, -4, -85], [94, 4, -40]],
         "across": [[94, 14, -40], [50, 62, -58], [-20, 66, -52], [-92, 20, -22]],
         "down": [[-92, 0, -22], [-104, -12, -75], [-98, -4, -125], [-60, 4, -160], [-14, -38, -172]],
@@ -46,7 +48,7 @@ def _paint_bowel(canvas: Canvas, rng: np.random.Generator) -> None:
         points = [[a + rng.normal(0, 4) for a in point] for point in points]
         canvas.tube("bowel", points, float(rng.uniform(15, 19)))
         canvas.tube("stool", points, float(rng.uniform(9, 13)))
-        for a, b in zip(points[:-1], points[1:], strict=True):
+        for a, b in pairwise(points):
             if rng.random() < 0.6:
                 t = rng.uniform(0.2, 0.8)
                 place = [p + t * (q - p) for p, q in zip(a, b, strict=True)]
@@ -105,7 +107,7 @@ def _paint_liver(canvas: Canvas, rng: np.random.Generator, grow: float) -> None:
     liver = np.maximum.reduce([np.minimum(right, left), under, -behind])
     canvas.paint(space.filled(liver), "liver", cut)
     inside = space.filled(liver + 6)
-    vessels = [
+    vessels: list[list[Point]] = [
         [[26, 0, 50], [55, 10, 42], [86, 14, 28]],
         [[26, 0, 50], [40, 36, 40], [44, 60, 24]],
         [[52, 8, 8], [76, -14, 2], [96, -22, -8]],
@@ -124,7 +126,7 @@ def _paint_kidney(canvas: Canvas, rng: np.random.Generator, side: int) -> None:
     canvas.ellipsoid("visceral fat", (x - side * 15, y + 5, z), (12, 9, 17))
     filled = rng.uniform(0.5, 1.0)
     canvas.ellipsoid("urine", (x - side * 10, y + 4, z), (8 * filled, 7 * filled, 14 * filled))
-    ureter = [
+    ureter: list[Point] = [
         [x - side * 20, y + 6, z - 12],
         [side * 30, _spine(-90) + 32, -90],
         [side * 42, 0, -140],
@@ -182,12 +184,12 @@ def _paint_lung_vessels(canvas: Canvas, rng: np.random.Generator, trunk: Trunk) 
         )
         space = canvas.space.part(cut)
         distance = np.full(space.x.shape, 50, np.float32)
-        for _ in range(11):
+        for _ in range(16):
             way = rng.normal(size=3) * (1, 1, 1.3)
             way[0] = side * abs(way[0])
             way /= np.linalg.norm(way)
             root = np.array([side * 38, -6, 128 + way[2] * 12])
             bend = rng.normal(0, 9, size=3)
             points = [root.tolist(), (root + way * 35 + bend).tolist(), (root + way * 85).tolist()]
-            np.minimum(distance, tube(space, points, [6.5, 3.2, 0.3]), out=distance)
+            np.minimum(distance, tube(space, points, [7.5, 4.0, 1.0]), out=distance)
         canvas.paint(space.filled(distance) * trunk.lungs[cut] * np.float32(0.85), "blood", cut)

@@ -41,7 +41,7 @@ def draw_site(rng: np.random.Generator, first: bool) -> Site:
         ct_blur=float(rng.uniform(2.0, 5.0)),
         ct_noise=float(rng.uniform(7, 18)),
         pet_blur=float(rng.uniform(6.0, 9.0)),
-        pet_counts=float(rng.uniform(25, 80)),
+        pet_counts=float(rng.uniform(15, 50)),
         mr_scale=float(rng.uniform(300, 1100)),
         mr_bias=float(rng.uniform(0.08, 0.28)),
         mr_noise=float(rng.uniform(0.015, 0.04)),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from segdistill.data.phantom.canvas import Canvas
-from segdistill.data.phantom.space import Cut, Space, profile, tube
+from segdistill.data.phantom.space import Cut, Point, Space, profile, tube
 from segdistill.data.phantom.trunk import SPINE, Trunk
 
 # discs from the sacrum upwards; five lumbar vertebrae, then thoracic ones
@@ -20,7 +22,7 @@ def _bone(canvas: Canvas, distance: np.ndarray, cut: Cut, thickness: float) -> N
 
 
 def _bone_tube(
-    canvas: Canvas, points: list[list[float]], radii: list[float] | float, thickness: float = 3.0
+    canvas: Canvas, points: Sequence[Point], radii: Sequence[float] | float, thickness: float = 3.0
 ) -> None:
     widest = radii if isinstance(radii, (int, float)) else max(radii)
     low, high = np.min(points, axis=0) - widest, np.max(points, axis=0) + widest
@@ -62,11 +64,11 @@ def paint_ribs(canvas: Canvas, trunk: Trunk) -> None:
     space = canvas.space.part(cut)
     angle = np.abs(np.arctan2(space.x, -(space.y - 3)))  # 0 at the back, pi at the front
     depth = trunk.chest[cut] - 4
-    slope = 52 * np.sin(np.clip(angle, 0, 2.2) / 1.4) ** 2
+    slope = 66 * np.sin(np.clip(angle, 0, 2.2) / 1.4) ** 2
     number = (224 - space.z - slope) / np.float32(19.5)
     nearest = np.clip(np.round(number), 0, 11)
     vertical = (number - nearest) * np.float32(19.5)
-    distance = np.sqrt((vertical / 1.3) ** 2 + depth**2) - np.float32(4.2)
+    distance = np.sqrt((vertical / 1.15) ** 2 + depth**2) - np.float32(4.2)
     ends = np.where(nearest >= 10, 1.6, np.where(nearest >= 7, 2.35, 2.9))
     distance = np.maximum(distance, (angle - ends) * 60)
     distance = np.maximum(distance, (0.28 - angle) * 60)
@@ -77,12 +79,12 @@ def paint_ribs(canvas: Canvas, trunk: Trunk) -> None:
     canvas.paint(space.filled(distance + 2.6) * (1 - is_cartilage), "marrow", cut)
 
 
-def paint_girdles(canvas: Canvas) -> None:
+def paint_girdles(canvas: Canvas, trunk: Trunk) -> None:
     """Breastbone, collar bones, shoulder blades; sacrum, hips, sitting bones, thigh bones."""
     _bone_tube(canvas, [[0, 86, 75], [0, 92, 110], [0, 88, 160], [0, 72, 200]], [6, 8, 9, 13], 2.5)
     for side in (1, -1):
         _bone_tube(canvas, [[side * 12, 66, 206], [side * 60, 52, 222], [side * 110, 20, 236]], 6.5)
-        _blade(canvas, side)
+        _blade(canvas, side, trunk)
         _hip(canvas, side)
     cut = canvas.space.near((-60, -110, -220), (60, -30, -118))
     space = canvas.space.part(cut)
@@ -93,13 +95,15 @@ def paint_girdles(canvas: Canvas) -> None:
     _bone(canvas, np.maximum(sacrum, np.maximum(space.z + 127, -216 - space.z)), cut, 2.5)
 
 
-def _blade(canvas: Canvas, side: int) -> None:
+def _blade(canvas: Canvas, side: int, trunk: Trunk) -> None:
     cut = canvas.space.near((-150, -110, 115), (150, -20, 235))
     space = canvas.space.part(cut)
     lateral = space.x * side
     width = profile(space.z, {115: 4, 140: 18, 190: 32, 225: 26})
     sheet = np.abs((space.y + 84) - (lateral - 88) * np.float32(0.75)) * np.float32(0.8) - 3.5
-    blade = np.maximum.reduce([sheet, np.abs(lateral - 96) - width, 118 - space.z, space.z - 226])
+    blade = np.maximum.reduce(
+        [sheet, np.abs(lateral - 96) - width, 118 - space.z, space.z - 226, trunk.wall[cut] + 5]
+    )
     _bone(canvas, blade, cut, 3.5)
 
 
@@ -124,7 +128,9 @@ def _hip(canvas: Canvas, side: int) -> None:
 def _wing(space: Space, side: int) -> np.ndarray:
     """Iliac wing: a part of a bowl that opens upwards and forwards."""
     lateral = space.x * side
-    bowl = np.sqrt((lateral / 118) ** 2 + ((space.y - 6) / 92) ** 2 + ((space.z + 78) / 140) ** 2)
-    sheet = np.abs(bowl - 1) * 100 - profile(space.z, {-190: 9, -140: 5, -85: 5, -70: 7})
+    bowl = np.sqrt((lateral / 112) ** 2 + ((space.y - 10) / 90) ** 2 + ((space.z + 80) / 126) ** 2)
+    sheet = np.abs(bowl - 1) * 100 - profile(space.z, {-190: 9, -140: 4, -85: 4, -70: 6})
     crest = -72 - 0.004 * (space.y + 20) ** 2 - space.z
-    return np.maximum.reduce([sheet, -crest, 48 - lateral, space.y - 52, -188 - space.z])
+    return np.maximum.reduce(
+        [sheet, -crest, 48 - lateral, space.y - 36 - (space.z + 110) * np.float32(0.35), -188 - space.z]
+    )

@@ -1,7 +1,8 @@
 """The space of one synthetic patient: coordinates in mm, smooth noise, and distances to simple solids.
 
-Axes are x to the patient's right, y to the front, z to the head, in mm from the middle of the trunk. Distances are
-negative inside, in mm, exact enough near the surface to give the share of a voxel that is filled.
+Axes are x to the patient's right, y to the front, z to the head, in mm from the middle of the trunk.
+Distances are negative inside, in mm, exact enough near the surface to give the share of a voxel that is
+filled.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ Cut = tuple[slice, slice, slice]
 def smooth_noise(rng: np.random.Generator, axes: Sequence[np.ndarray], scale: float) -> np.ndarray:
     """Noise of mean 0 and standard deviation about 1 whose lumps are about `scale` mm wide.
 
-    A cubic B-spline over random control points: the same pattern at any resolution of one field of view.
+    A cubic B-spline over random control points: the same pattern however finely a stretch is sampled.
 
     Args:
         rng: source of the random numbers.
@@ -75,7 +76,7 @@ class Space:
 
 
 def ellipsoid(space: Space, centre: Point, radii: Point, tilt: float = 0.0) -> np.ndarray:
-    """Signed distance to an ellipsoid, turned by `tilt` degrees about y (positive: the top leans to the right)."""
+    """Signed distance to an ellipsoid turned by `tilt` degrees about y (positive: the top leans right)."""
     x, y, z = space.x - centre[0], space.y - centre[1], space.z - centre[2]
     if tilt:
         cosine, sine = np.cos(np.radians(tilt)), np.sin(np.radians(tilt))
@@ -102,6 +103,6 @@ def tube(space: Space, points: Sequence[Point], radii: Sequence[float] | float) 
     return nearest
 
 
-def profile(z: np.ndarray, knots: Mapping[float, float]) -> np.ndarray:
+def profile(z: np.ndarray, knots: Mapping[int, float]) -> np.ndarray:
     """Value at each height `z`, by linear interpolation between `knots` (height: value, from low to high)."""
     return np.interp(z, list(knots), list(knots.values())).astype(np.float32)

@@ -10,7 +10,7 @@ from segdistill.data.phantom.canvas import Canvas
 from segdistill.data.phantom.space import Space, profile, smooth_noise
 
 # half width and half depth of the muscular wall's outside, by height
-WALL_WIDTH = {
+WALL_WIDTH: dict[int, float] = {
     -250: 150,
     -180: 152,
     -130: 145,
@@ -22,12 +22,34 @@ WALL_WIDTH = {
     215: 138,
     245: 92,
 }
-WALL_DEPTH = {-250: 96, -180: 100, -130: 94, -60: 84, 0: 87, 60: 94, 120: 99, 180: 92, 215: 76, 245: 60}
-CHEST_WIDTH = {-20: 112, 0: 118, 60: 127, 120: 128, 170: 114, 205: 82, 228: 40, 240: 5}
-CHEST_DEPTH = {-20: 70, 0: 74, 60: 84, 120: 87, 170: 75, 205: 54, 228: 30, 240: 5}
-BELLY_WIDTH = {-235: 40, -200: 66, -170: 88, -120: 100, -70: 108, 0: 116, 60: 112}
-BELLY_DEPTH = {-235: 44, -200: 66, -170: 74, -120: 70, -70: 66, 0: 70, 60: 70}
-SPINE = {-235: -82, -200: -78, -160: -70, -120: -44, -60: -34, 0: -42, 60: -53, 120: -60, 180: -56, 240: -38}
+WALL_DEPTH: dict[int, float] = {
+    -250: 96,
+    -180: 100,
+    -130: 94,
+    -60: 84,
+    0: 87,
+    60: 94,
+    120: 99,
+    180: 92,
+    215: 76,
+    245: 60,
+}
+CHEST_WIDTH: dict[int, float] = {-20: 112, 0: 118, 60: 127, 120: 128, 170: 114, 205: 82, 228: 40, 240: 5}
+CHEST_DEPTH: dict[int, float] = {-20: 70, 0: 74, 60: 84, 120: 87, 170: 75, 205: 54, 228: 30, 240: 5}
+BELLY_WIDTH: dict[int, float] = {-240: 18, -215: 44, -195: 66, -170: 88, -120: 100, -70: 108, 0: 116, 60: 112}
+BELLY_DEPTH: dict[int, float] = {-240: 24, -215: 50, -195: 66, -170: 74, -120: 70, -70: 66, 0: 70, 60: 70}
+SPINE: dict[int, float] = {
+    -235: -82,
+    -200: -78,
+    -160: -70,
+    -120: -44,
+    -60: -34,
+    0: -42,
+    60: -53,
+    120: -60,
+    180: -56,
+    240: -38,
+}
 
 
 @dataclass(frozen=True)
@@ -82,10 +104,9 @@ def paint_trunk(canvas: Canvas, rng: np.random.Generator, fat: float) -> Trunk:
     canvas.paint(space.filled(np.abs(grain) * 14 - 2.0) * (wall < 0) * np.float32(0.55), "fat")
 
     belly = _barrel(x, y - 8, profile(z, BELLY_WIDTH), profile(z, BELLY_DEPTH), 2.4)
-    belly = np.maximum(belly, -238 - z)
-    belly = np.maximum(
-        belly, (spine + 4 - y) * np.float32(0.9)
-    )  # the back's muscles and the spine lie behind
+    # the muscles of the back and the spine lie behind; beside them there is room for the kidneys
+    back = spine + 4 - np.clip((np.abs(x) - 34) / 24, 0, 1) * profile(z, {-190: 6, -120: 14, -60: 32, 20: 26})
+    belly = np.maximum.reduce([belly, -238 - z, z - 62, (back - y) * np.float32(0.8)])
     canvas.paint(space.filled(belly), "visceral fat")
     chest = _barrel(x, y - 3, profile(z, CHEST_WIDTH), profile(z, CHEST_DEPTH), 2.3)
     lungs = _paint_chest(canvas, rng, chest, spine)
@@ -99,7 +120,8 @@ def _paint_chest(
     x, y, z = space.x, space.y, space.z
     breath = rng.normal(0, 7)
     canvas.paint(space.filled(np.maximum(chest, 20 - z)) * np.where(np.abs(x) < 60, 1, 0), "mediastinum")
-    half = 26 - 19 * np.clip((y - 38) / 30, 0, 1) + 4 * np.clip((z - 170) / 40, 0, 1)
+    half = 25 - 18 * np.clip((y - 38) / 30, 0, 1) + 5 * np.clip((z - 165) / 40, 0, 1)
+    half += 4 * smooth_noise(rng, space.axes, 40)
     shares = []
     for side, top in ((1, 62), (-1, 50)):
         lateral = np.float32(side) * x

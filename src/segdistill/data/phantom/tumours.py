@@ -16,9 +16,9 @@ MODALITIES = ("CT", "PET", "MR")
 
 @dataclass(frozen=True)
 class Region:
-    """Where tumours may grow: around `centre` within `spread` mm, mirrored to the other side where `mirrored`.
+    """Where tumours may grow: around `centre` within `spread` mm, on either side where `mirrored`.
 
-    `hides_from` are the scanners for which a tumour here can look like what is around it.
+    A tumour here can look like what is around it to the scanners in `hides_from`.
     """
 
     centre: tuple[float, float, float]
@@ -37,14 +37,14 @@ REGIONS = {
     "pelvis": Region((56, -4, -168), (16, 22, 20), True, ("PET", "MR"), 1.5),
     "buttock": Region((78, -72, -165), (26, 10, 30), True, MODALITIES, 2.0),
     "flank": Region((112, -30, -45), (8, 22, 25), True, MODALITIES, 1.0),
-    "vertebra": Region((0, -45, -10), (8, 6, 100), False, ("CT", "PET", "MR"), 1.0),
+    "vertebra": Region((0, -45, -10), (8, 6, 100), False, MODALITIES, 1.0),
     "armpit": Region((122, 4, 195), (9, 18, 16), True, ("PET", "MR"), 1.0),
 }
 
 
 @dataclass(frozen=True)
 class Tumour:
-    """What was drawn of one tumour: place in the average anatomy (mm), mean radius (mm), SUV, what shows it."""
+    """What was drawn of one tumour: place in the average anatomy and radius in mm, SUV, what shows it."""
 
     region: str
     centre: tuple[float, float, float]
@@ -68,10 +68,10 @@ def draw_tumours(
     """
     tumours: list[Tumour] = []
     for number in range(1 + int(rng.integers(0, 4))):
-        alone = number > 0 and len(modalities) > 1 and rng.random() < 0.15 + 0.4 * difficulty
-        visible = (modalities[rng.integers(len(modalities))],) if alone else tuple(modalities)
+        alone = number > 0 and len(modalities) > 1 and rng.random() < 0.25 + 0.35 * difficulty
+        visible = (modalities[int(rng.integers(len(modalities)))],) if alone else tuple(modalities)
         shrink = 1 - 0.4 * difficulty
-        radius = float(rng.uniform(25, 42) * shrink if number == 0 else rng.uniform(12, 20) * shrink)
+        radius = float(rng.uniform(27, 46) * shrink if number == 0 else rng.uniform(12, 20) * shrink)
         radius = max(radius, 1.15 * canvas.space.step)
         names = [n for n, r in REGIONS.items() if set(modalities) - set(visible) <= set(r.hides_from)]
         place = _draw_place(rng, canvas, body, names, radius, tumours)
@@ -90,7 +90,7 @@ def _draw_place(
     radius: float,
     others: list[Tumour],
 ) -> tuple[str, tuple[float, float, float]] | None:
-    """A free place within the field of view: in one of the regions, or, if they lie outside, anywhere inside."""
+    """A free place within the field of view: in one of the regions, else anywhere in the body."""
     space = canvas.space
     weights = np.array([REGIONS[name].weight for name in names])
     for attempt in range(60):
@@ -143,7 +143,10 @@ def paint_tumour(
     mask[cut] = distance < 0
     share = space.filled(distance)
     uneven = np.clip(1 + 0.22 * smooth_noise(rng, space.axes, 0.5 * radius), 0.45, 1.6)
-    core = space.filled(distance + np.float32(0.4 * radius)) if tumour.necrotic else np.zeros_like(share)
+    core = np.zeros_like(share)
+    if tumour.necrotic:
+        ragged = smooth_noise(rng, space.axes, 0.6 * radius) * np.float32(0.15 * radius)
+        core = space.filled(distance + ragged + np.float32(rng.uniform(0.35, 0.6) * radius))
     look = _look(rng, canvas, tumour, iodine, difficulty)
     for channel, (value, dead) in enumerate(zip(look, (18.0, 0.9, 0.22), strict=True)):
         if MODALITIES[channel] in tumour.visible:

@@ -47,7 +47,7 @@ def make_phantom(
         size: voxels along x, y, z (at the first site; others differ as their voxels do).
         modalities: of "CT", "PET", "MR", in the order of the channels.
         sites: hospitals, each with its own contrast, noise and voxel size; patients go round them.
-        difficulty: 0..1; with it tumours get smaller, colder and more often visible in one modality only, dead
+        difficulty: 0..1; tumours get smaller, colder and more often visible in one modality only, dead
             cores more frequent and healthy uptake stronger.
         seed: of everything random.
         spacing: voxel's sides in mm; None: so that the whole trunk (400 x 400 x 480 mm) is in view.
@@ -65,6 +65,7 @@ def make_phantom(
     places = [draw_site(np.random.default_rng((seed, 1, n)), first=n == 0) for n in range(sites)]
     cases: dict[str, Any] = {}
     temporary = out.with_name(f".{os.getpid()}.partial.{out.name}")
+    old = out.with_name(f".{os.getpid()}.old.{out.name}")
     try:
         (temporary / "imagesTr").mkdir(parents=True)
         (temporary / "labelsTr").mkdir()
@@ -84,14 +85,16 @@ def make_phantom(
             {"settings": settings, "sites": [asdict(s) for s in places], "cases": cases},
         )
         if out.exists():
-            shutil.rmtree(out)
+            os.replace(out, old)
         os.replace(temporary, out)
     except OSError as error:
         raise SegdistillError(
-            f"{out} could not be written ({error.strerror or error}); free some disk space or choose another folder"
+            f"{out} could not be written ({error.strerror or error}); "
+            "free some disk space or choose another folder"
         ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
     return out
 
 

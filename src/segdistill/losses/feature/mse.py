@@ -14,8 +14,8 @@ from segdistill.losses.reduction import check_pair, voxel_mean
 class MSE:
     """Mean over channels, voxels and batch of (student - teacher)^2 (Romero et al., 2015).
 
-    Channels are averaged, not summed like classes: the weight of a hint then does not depend on the width that a
-    projector brings both sides to.
+    Channels are averaged, not summed like classes: the weight of a hint then does not depend on the width
+    that a projector brings both sides to.
     """
 
     def __call__(

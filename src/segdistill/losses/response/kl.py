@@ -17,8 +17,8 @@ from segdistill.losses.reduction import check_pair, voxel_mean
 class KL:
     """T^2 KL(p_teacher || p_student) of p = softmax(logits / T) over classes (Hinton et al., 2015).
 
-    Summed over classes, averaged over voxels and batch. `direction: reverse` is KL(p_student || p_teacher), as
-    printed in Teach-Former's Eq. 2: it seeks one mode of the teacher where `forward` covers all.
+    Summed over classes, averaged over voxels and batch. `direction: reverse` is KL(p_student || p_teacher),
+    as printed in Teach-Former's Eq. 2: it seeks one mode of the teacher where `forward` covers all.
 
     Args:
         temperature: T > 0; the factor T^2 keeps the gradient's size when T changes.

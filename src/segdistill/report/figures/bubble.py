@@ -1,4 +1,4 @@
-"""Dice against the number of parameters, MACs as the area of the bubble (the form of Teach-Former's Fig. 1)."""
+"""Dice against the number of parameters, MACs as the area (the form of Teach-Former's Fig. 1)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,18 @@ from matplotlib.lines import Line2D
 from matplotlib.transforms import Bbox
 
 from segdistill.report.evidence import Evidence, Model
-from segdistill.report.figures.style import COLOURS, INK, MARKS, NAMES, PAPER, Figure, Missing, as_png, as_svg, drawn
+from segdistill.report.figures.style import (
+    COLOURS,
+    INK,
+    MARKS,
+    NAMES,
+    PAPER,
+    Figure,
+    Missing,
+    as_png,
+    as_svg,
+    drawn,
+)
 from segdistill.report.scores import mean
 from segdistill.report.words import BASELINES, fixed
 
@@ -22,7 +33,9 @@ def draw(evidence: Evidence) -> Figure | Missing:
     """The figure; `Missing` where no model has both a Dice and a number of parameters."""
     models = [m for m in evidence.models if m.cost and m.cost.parameters and evidence.dice(m) >= 0]
     if not models:
-        return Missing(TITLE, "no run has both test scores (metrics.json) and a number of parameters (cost.json)")
+        return Missing(
+            TITLE, "no run has both test scores (metrics.json) and a number of parameters (cost.json)"
+        )
     places = [((m.cost.parameters or 0) / 1e6 if m.cost else 0.0, 100 * evidence.dice(m)) for m in models]
     most = max((m.cost.macs or 0 for m in models if m.cost), default=0)
     areas = [LARGEST * (m.cost.macs or 0) / most if most and m.cost else 0.0 for m in models]
@@ -36,7 +49,9 @@ def draw(evidence: Evidence) -> Figure | Missing:
             over_seeds = model.spread("dice", evidence.cases_of(model))
             if over_seeds:
                 axes.errorbar(x, y, yerr=100 * over_seeds, color=colour, linewidth=1.1, capsize=2.5)
-            axes.scatter(x, y, s=34, marker=MARKS[model.role], color=colour, edgecolors=PAPER, linewidths=0.8, zorder=4)
+            axes.scatter(
+                x, y, s=34, marker=MARKS[model.role], color=colour, edgecolors=PAPER, linewidths=0.8, zorder=4
+            )
         _baselines(axes, evidence)
         _gains(axes, evidence, models, places)
         axes.set_xlabel("Parameters (million)")
@@ -46,19 +61,23 @@ def draw(evidence: Evidence) -> Figure | Missing:
         axes.xaxis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:e}"[0] in "25" else "")
         roles = [role for role in NAMES if any(m.role == role for m in models)]
         handles = [
-            Line2D([], [], marker=MARKS[r], color=COLOURS[r], linestyle="", label=NAMES[r], markersize=6) for r in roles
+            Line2D([], [], marker=MARKS[r], color=COLOURS[r], linestyle="", label=NAMES[r], markersize=6)
+            for r in roles
         ]
         canvas.legend(handles=handles, loc="outside upper left", ncols=len(handles), handletextpad=0.2)
-        canvas.draw()
+        canvas.draw_without_rendering()
         _labels(axes, [m.short for m in models], places, areas)
         largest = f" (the largest: {fixed(most / 1e9, 2 if most < 1e10 else 0)} GMACs)" if most else ""
         return Figure(
             "dice-against-size",
             TITLE,
-            f"Higher and further left is better. The area of a bubble is proportional to its MACs{largest}; bars are "
-            "the standard deviation over seeds, arrows lead from the student alone to the distilled one.",
+            f"Higher and further left is better. The area of a bubble is proportional to its MACs{largest}; "
+            "bars are the standard deviation over seeds, arrows lead from the student alone to the distilled "
+            "one.",
             "Scatter plot of Dice against number of parameters: "
-            + "; ".join(f"{m.short} {fixed(y)} % at {fixed(x, 2)} M" for m, (x, y) in zip(models, places, strict=True)),
+            + "; ".join(
+                f"{m.short} {fixed(y)} % at {fixed(x, 2)} M" for m, (x, y) in zip(models, places, strict=True)
+            ),
             as_png(canvas),
             as_svg(canvas),
         )
@@ -78,15 +97,22 @@ def _baselines(axes: Axes, evidence: Evidence) -> None:
         value = 100 * mean([scores.of(case, "dice") for case in evidence.cases or scores.cases])
         if low < value < high:
             axes.axhline(value, color=INK, linestyle=(0, (2, 3)), linewidth=1, alpha=0.7)
-            place = {"xy": (0.995, value), "xycoords": axes.get_yaxis_transform(), "ha": "right", "va": "bottom"}
-            axes.annotate(BASELINES.get(name, name), fontsize=8, alpha=0.8, **place)
+            label = axes.text(0.008, value, BASELINES.get(name, name), transform=axes.get_yaxis_transform())
+            label.set(ha="left", va="bottom", fontsize=8, alpha=0.8)
 
 
 def _gains(axes: Axes, evidence: Evidence, models: list[Model], places: list[tuple[float, float]]) -> None:
     for comparison in evidence.comparisons:
         if comparison.alone in models and comparison.student in models:
             start, end = places[models.index(comparison.alone)], places[models.index(comparison.student)]
-            style = {"arrowstyle": "-|>", "color": INK, "linewidth": 1, "shrinkA": 5, "shrinkB": 5, "alpha": 0.7}
+            style = {
+                "arrowstyle": "-|>",
+                "color": INK,
+                "linewidth": 1,
+                "shrinkA": 5,
+                "shrinkB": 5,
+                "alpha": 0.7,
+            }
             axes.annotate("", end, start, arrowprops=style)
 
 
@@ -100,7 +126,11 @@ def _labels(axes: Axes, texts: list[str], places: list[tuple[float, float]], are
         far = max(min(math.sqrt(area / math.pi), 30), 4) + 3
         sides = [(far, 0, "left", "center"), (-far, 0, "right", "center"), (0, far, "center", "bottom")]
         sides += [(0, -far, "center", "top")]
-        sides += [(x, y, h, "center") for y in (11, -11, 22, -22, 33, -33) for x, h in ((far, "left"), (-far, "right"))]
+        sides += [
+            (x, y, h, "center")
+            for y in (11, -11, 22, -22, 33, -33)
+            for x, h in ((far, "left"), (-far, "right"))
+        ]
         for number, (x, y, horizontal, vertical) in enumerate(sides):
             label = axes.annotate(text, place, (x, y), textcoords="offset points", ha=horizontal, va=vertical)
             label.set_fontsize(9)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from segdistill.report.evidence import Comparison, Model
 from segdistill.report.figures.style import COLOURS, CYCLE, INK, LINES, Figure, Missing, as_png, as_svg, drawn
+from segdistill.report.run_folder import Epoch
 
+Line = str | tuple[int, tuple[int, ...]]
 Curve = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # epochs, mean, lowest, highest over seeds
 
 
@@ -18,18 +24,23 @@ def draw(comparison: Comparison, number: int = 1) -> Figure | Missing:
     terms = dict.fromkeys(name for run in student.runs for epoch in run.epochs for name in epoch.loss)
     if not terms:
         return Missing(title, "its log.jsonl has no epochs")
-    with drawn(8.4, 3.4, 1, 2) as (canvas, (left, right)):
+    with drawn(8.6, 3.9, 1, 2) as (canvas, (left, right)):
         lowest = _terms(left, student, sorted(terms, key=lambda name: name != "total"))
         shown = _validation(right, comparison)
         for axes in (left, right):
             axes.set_xlabel("Epoch")
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
             axes.grid(True)
         scale = "logarithmic" if lowest > 0 else "linear"
         return Figure(
             f"training-{number}",
             title,
             f"Left: the terms of the training loss as logged ({scale} scale). "
-            + ("Right: Dice on the validation cases. " if shown else "There was no validation Dice in the logs. ")
+            + (
+                "Right: Dice on the validation cases. "
+                if shown
+                else "There was no validation Dice in the logs. "
+            )
             + "Lines are means over seeds, bands reach from the lowest to the highest seed.",
             f"Training curves of {student.short}: {', '.join(terms)}",
             as_png(canvas),
@@ -41,7 +52,7 @@ def _terms(axes: Axes, student: Model, terms: list[str]) -> float:
     axes.set_title("Loss, term by term")
     lowest = np.inf
     for number, term in enumerate(terms):
-        curve = _curve(student, lambda epoch, term=term: epoch.loss.get(term))  # type: ignore[misc]
+        curve = _curve(student, partial(_loss, term))
         if curve is None:
             continue
         colour = INK if term == "total" else CYCLE[(number - 1) % len(CYCLE)]
@@ -49,7 +60,9 @@ def _terms(axes: Axes, student: Model, terms: list[str]) -> float:
         lowest = min(lowest, float(curve[2].min()))
     if lowest > 0:
         axes.set_yscale("log")
-    axes.legend(loc="best", fontsize=8.5, handlelength=2.8)
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.yaxis.set_minor_formatter(lambda value, _: "")
+    _legend(axes)
     return lowest
 
 
@@ -58,23 +71,34 @@ def _validation(axes: Axes, comparison: Comparison) -> bool:
     shown = False
     models = [comparison.student, *([comparison.alone] if comparison.alone else []), *comparison.teachers[:3]]
     for number, model in enumerate(models):
-        curve = _curve(model, lambda epoch: 100 * epoch.validation["dice"] if epoch.validation and "dice" in epoch.validation else None)  # fmt: skip  # noqa: E501
+        curve = _curve(model, _dice)
         if curve is None:
             continue
         shown = True
-        width = 1.8 if model.role != "teacher" else 1.1
-        _plot(axes, curve, model.short if model.role != "alone" else f"{model.short} alone",
-              COLOURS[model.role], LINES[number % len(LINES)], width)  # fmt: skip
+        label = f"{model.short} alone" if model.role == "alone" else model.short
+        width = 1.1 if model.role == "teacher" else 1.8
+        _plot(axes, curve, label, COLOURS[model.role], LINES[number % len(LINES)], width)
     if shown:
-        axes.legend(loc="lower right", fontsize=8.5, handlelength=2.8)
+        _legend(axes)
     else:
         axes.set_axis_off()
     return shown
 
 
-def _curve(model: Model, value: object) -> Curve | None:
-    """A quantity by epoch over the seeds of a model; only epochs that all seeds reached."""
-    assert callable(value)
+def _legend(axes: Axes) -> None:
+    axes.legend(loc="upper left", bbox_to_anchor=(-0.02, -0.17), ncols=3, fontsize=8.5, handlelength=2.8)
+
+
+def _loss(term: str, epoch: Epoch) -> float | None:
+    return epoch.loss.get(term)
+
+
+def _dice(epoch: Epoch) -> float | None:
+    return 100 * epoch.validation["dice"] if epoch.validation and "dice" in epoch.validation else None
+
+
+def _curve(model: Model, value: Callable[[Epoch], float | None]) -> Curve | None:
+    """A quantity by epoch over the seeds of a model; epochs, from 1, that all reached."""
     found: dict[int, list[float]] = {}
     for run in model.runs:
         for epoch in run.epochs:
@@ -86,12 +110,12 @@ def _curve(model: Model, value: object) -> Curve | None:
     if not epochs:
         return None
     table = np.array([found[number][:most] for number in epochs])
-    return np.array(epochs), table.mean(axis=1), table.min(axis=1), table.max(axis=1)
+    return np.array(epochs) + 1, table.mean(axis=1), table.min(axis=1), table.max(axis=1)
 
 
-def _plot(axes: Axes, curve: Curve, label: str, colour: str, line: object, width: float = 1.8) -> None:
+def _plot(axes: Axes, curve: Curve, label: str, colour: str, line: Line, width: float = 1.8) -> None:
     epochs, middle, low, high = curve
     mark = "o" if len(epochs) == 1 else None
-    axes.plot(epochs, middle, color=colour, linestyle=line, label=label, linewidth=width, marker=mark)  # type: ignore[arg-type]
+    axes.plot(epochs, middle, color=colour, linestyle=line, label=label, linewidth=width, marker=mark)
     if (high > low).any():
         axes.fill_between(epochs, low, high, color=colour, alpha=0.15, linewidth=0)

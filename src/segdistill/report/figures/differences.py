@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from segdistill.report.evidence import Evidence
-from segdistill.report.figures.style import BLUE, INK, ORANGE, VERMILION, Figure, Missing, as_png, as_svg, drawn
+from segdistill.report.figures.style import (
+    BLUE,
+    INK,
+    ORANGE,
+    VERMILION,
+    Figure,
+    Missing,
+    as_png,
+    as_svg,
+    drawn,
+)
 from segdistill.report.verdict import compare, outcome
 from segdistill.report.words import fixed, signed
 
@@ -23,7 +33,9 @@ def draw(evidence: Evidence) -> Figure | Missing:
             if test.difference is not None and test.interval is not None:
                 name = f"{other.short} alone" if other is comparison.alone else f"best teacher {other.short}"
                 label = f"{comparison.student.short} against {name}"
-                rows.append((label, 100 * test.difference, [100 * end for end in test.interval], outcome(test)))
+                rows.append(
+                    (label, 100 * test.difference, [100 * end for end in test.interval], outcome(test))
+                )
     if not rows:
         return Missing(TITLE, "no two models here can be compared on three cases or more")
     with drawn(7.6, 0.95 + 0.42 * len(rows)) as (canvas, (axes,)):
@@ -31,7 +43,14 @@ def draw(evidence: Evidence) -> Figure | Missing:
             colour, mark = LOOK[result]
             axes.plot([low, high], [place, place], color=colour, linewidth=2.4, solid_capstyle="butt")
             axes.plot(middle, place, mark, color=colour, markersize=8)
-            axes.annotate(f"{signed(middle)}", (middle, place), (0, 7), textcoords="offset points", ha="center", fontsize=8.5)
+            axes.annotate(
+                f"{signed(middle)}",
+                (middle, place),
+                (0, 7),
+                textcoords="offset points",
+                ha="center",
+                fontsize=8.5,
+            )
         axes.axvline(0, color=INK, linewidth=1)
         axes.set_yticks(range(len(rows)), [row[0] for row in rows])
         axes.set_ylim(len(rows) - 0.45, -0.75)
@@ -39,12 +58,14 @@ def draw(evidence: Evidence) -> Figure | Missing:
         axes.tick_params(axis="y", length=0)
         axes.set_xlabel("Difference in Dice points (mean over cases, 95 % bootstrap interval)")
         axes.grid(True, axis="x")
-        told = "; ".join(f"{label} {signed(m)} ({fixed(low)} to {fixed(high)})" for label, m, (low, high), _ in rows)
+        told = "; ".join(
+            f"{label} {signed(m)} ({fixed(low)} to {fixed(high)})" for label, m, (low, high), _ in rows
+        )
         return Figure(
             "differences",
             TITLE,
-            "Right of zero the distilled student is better. Circle: a gain; triangle: a loss; diamond: not settled, "
-            "chance alone may explain it.",
+            "Right of zero the distilled student is better. Circle: a gain; triangle: a loss; diamond: not "
+            "settled, chance alone may explain it.",
             told,
             as_png(canvas),
             as_svg(canvas),

@@ -1,4 +1,4 @@
-"""The best, the median and the worst case of the distilled student, beside the student alone and the best teacher."""
+"""Best, median and worst case of the distilled student, beside the student alone and a teacher."""
 
 from __future__ import annotations
 
@@ -12,7 +12,13 @@ from matplotlib.patches import Patch
 from segdistill.data.dataset import Dataset
 from segdistill.errors import SegdistillError
 from segdistill.report.evidence import Comparison, Evidence
-from segdistill.report.figures.pictures import Picture, contrast_channel, find_dataset, find_prediction, read_picture
+from segdistill.report.figures.pictures import (
+    Picture,
+    contrast_channel,
+    find_dataset,
+    find_prediction,
+    read_picture,
+)
 from segdistill.report.figures.style import (
     BLUE,
     GREEN,
@@ -50,16 +56,31 @@ def draw(evidence: Evidence, comparison: Comparison) -> list[Figure] | Missing:
         return Missing(TITLE, f"{student.short} has no case with a defined Dice")
     try:
         dataset = find_dataset(student.run)
-        return [_case(dataset, which, case, answers, number) for number, (which, case) in enumerate(chosen.items(), 1)]
+        return [
+            _case(dataset, which, case, answers, number)
+            for number, (which, case) in enumerate(chosen.items(), 1)
+        ]
     except (SegdistillError, OSError) as error:
         return Missing(TITLE, str(error))
 
 
+def explain(comparison: Comparison) -> str:
+    """What the overlays show, for all three."""
+    seed = comparison.student.run.seed
+    masks = f"masks of seed {seed}" if seed is not None else "the masks shown"
+    return (
+        f"By the Dice of {comparison.student.short}. Filled: the answer; dashed white: the reference; each "
+        f"number is the Dice of this case in {masks}. Volumes are cut where the reference is largest."
+    )
+
+
 def choose(evidence: Evidence, comparison: Comparison) -> dict[str, str]:
-    """Best, median and worst case by the Dice of the distilled student, seeds averaged; fewer for few cases."""
+    """The three cases by the Dice of the distilled student, seeds averaged; fewer for few cases."""
     student = comparison.student
     dice = student.by_case("dice", evidence.cases_of(student)).items()
-    ordered = [case for _, case in sorted(((value, case) for case, value in dice if value is not None), reverse=True)]
+    ordered = [
+        case for _, case in sorted(((value, case) for case, value in dice if value is not None), reverse=True)
+    ]
     if len(ordered) < 3:
         return dict(zip(("Best", "Worst"), ordered, strict=False)) if ordered else {}
     return {"Best": ordered[0], "Median": ordered[len(ordered) // 2], "Worst": ordered[-1]}
@@ -68,19 +89,27 @@ def choose(evidence: Evidence, comparison: Comparison) -> dict[str, str]:
 def _case(dataset: Dataset, which: str, case: str, answers: Mapping[str, Run], number: int) -> Figure:
     found = {name: path for name, run in answers.items() if (path := find_prediction(run, case))}
     if "Distilled" not in found:
-        raise SegdistillError(f"the predicted mask of case {case} is not in {answers['Distilled'].path}/predictions")
+        raise SegdistillError(
+            f"the predicted mask of case {case} is not in {answers['Distilled'].path}/predictions"
+        )
     picture = read_picture(dataset, case, found)
     colour = len(picture.image) == 3 and dataset.spatial_dims == 2
-    channels = [("Image", None)] if colour else [(n, i) for i, n in enumerate(dataset.channels[: len(picture.image)])]
+    channels = (
+        [("Image", None)]
+        if colour
+        else [(n, i) for i, n in enumerate(dataset.channels[: len(picture.image)])]
+    )
     channels = channels[:MOST_CHANNELS]
     under = None if colour else contrast_channel(picture)
-    seeds = {name: f" {fixed(points(run.scores.of(case, 'dice')))}" for name, run in answers.items() if run.scores}
+    seeds = {
+        name: f" {fixed(points(run.scores.of(case, 'dice')))}" for name, run in answers.items() if run.scores
+    }
     height, width = picture.reference.shape[1:]
     panel = 1.75
     total = len(channels) + 1 + len(picture.answers)
     tall = min(max(panel * height * picture.aspect / width, 0.8), 3.2)
     several = len(dataset.classes) > 1
-    with drawn(panel * total + 0.1, tall + (0.62 if several else 0.34), 1, total) as (canvas, panels):
+    with drawn(panel * total + 0.1, tall + (0.5 if several else 0.24), 1, total) as (canvas, panels):
         canvas.get_layout_engine().set(w_pad=0.02, h_pad=0.03, wspace=0.02)  # type: ignore[union-attr, call-arg]
         for axes, (title, channel) in zip(panels, channels, strict=False):
             _show(axes, picture, channel, title)
@@ -93,20 +122,24 @@ def _case(dataset: Dataset, which: str, case: str, answers: Mapping[str, Run], n
             _outline(axes, picture.reference)
         if several:
             marks: list[Patch | Line2D] = [
-                Patch(color=CLASS_COLOURS[i % len(CLASS_COLOURS)], label=name) for i, name in enumerate(dataset.classes)
+                Patch(color=CLASS_COLOURS[i % len(CLASS_COLOURS)], label=name)
+                for i, name in enumerate(dataset.classes)
             ]
             marks.append(Line2D([], [], color="white", linestyle=(0, (3, 2)), linewidth=1, label="reference"))
-            canvas.legend(handles=marks, loc="outside lower center", ncols=min(len(marks), 8), fontsize=8, labelcolor=LIGHT)
+            canvas.legend(
+                handles=marks,
+                loc="outside lower center",
+                ncols=min(len(marks), 8),
+                fontsize=8,
+                labelcolor=LIGHT,
+            )
         canvas.set_facecolor(BLACK)
-        png = as_png(canvas, background=BLACK)
+        png = as_png(canvas, background=BLACK, margin=0.08)
     place = f", {picture.place}" if picture.place else ""
-    shown = next(iter(answers.values())) if len(answers) == 1 else answers["Distilled"]
-    seed = f" Masks of seed {shown.seed}." if shown.seed is not None else ""
     return Figure(
         f"overlay-{number}-{which.lower()}",
         f"{which} case: {case}",
-        f"{which} case: {case}{place}. Filled: the answer; dashed white: the reference; numbers are Dice of the "
-        f"case in the mask shown.{seed}",
+        f"{which} case: {case}{place}.",
         f"{which} case {case}: " + ", ".join(f"{name}{dice}" for name, dice in seeds.items()),
         png,
     )
@@ -121,6 +154,7 @@ def _show(axes: Axes, picture: Picture, channel: int | None, title: str) -> None
         low, high = np.percentile(image, (0.5, 99.5))
         axes.imshow(image, cmap="gray", vmin=low, vmax=max(high, low + 1e-6), aspect=picture.aspect)
     axes.set_axis_off()
+    axes.set_anchor("S")
     axes.set_title(title, color=LIGHT, fontsize=8.5, loc="center", pad=3)
 
 
@@ -135,7 +169,9 @@ def _paint(axes: Axes, mask: np.ndarray) -> None:
 def _outline(axes: Axes, mask: np.ndarray) -> None:
     for inside in _layers(mask):
         if inside.any() and not inside.all():
-            axes.contour(inside.astype(float), levels=[0.5], colors="white", linewidths=0.9, linestyles=[(0, (3, 2))])
+            axes.contour(
+                inside.astype(float), levels=[0.5], colors="white", linewidths=0.9, linestyles=[(0, (3, 2))]
+            )
 
 
 def _layers(mask: np.ndarray) -> list[np.ndarray]:

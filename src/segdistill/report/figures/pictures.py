@@ -20,7 +20,7 @@ PLANES = ("sagittal", "coronal", "axial")
 
 @dataclass(frozen=True)
 class Picture:
-    """image (C, rows, columns); reference and answers (L, rows, columns) int16 as `Dataset.encode` gives them."""
+    """image (C, rows, columns); reference and answers (L, rows, columns) as `Dataset.encode` has it."""
 
     image: np.ndarray
     reference: np.ndarray
@@ -129,4 +129,6 @@ def _cut(
         start = min(max((low + high - side) // 2, 0), size - side)
         window.append(slice(start, start + side))
     cut = (slice(None), *window)
-    return Picture(image[cut], reference[cut], {name: mask[cut] for name, mask in answers.items()}, aspect, place)
+    return Picture(
+        image[cut], reference[cut], {name: mask[cut] for name, mask in answers.items()}, aspect, place
+    )

@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from segdistill.report.evidence import Evidence
-from segdistill.report.figures.style import BLUE, INK, PAPER, VERMILION, Figure, Missing, as_png, as_svg, drawn
+from segdistill.report.figures.style import (
+    BLUE,
+    INK,
+    PAPER,
+    VERMILION,
+    Figure,
+    Missing,
+    as_png,
+    as_svg,
+    drawn,
+)
 from segdistill.report.scores import mean
 from segdistill.report.words import count
 
@@ -13,10 +23,16 @@ MOST = 6  # panels
 
 def draw(evidence: Evidence) -> Figure | Missing:
     """The figure; `Missing` where no distilled student has a student alone to compare with."""
-    pairs = [(c.student, c.alone) for c in evidence.comparisons if c.alone and c.alone.evaluated and c.student.evaluated]
+    pairs = [
+        (c.student, c.alone)
+        for c in evidence.comparisons
+        if c.alone and c.alone.evaluated and c.student.evaluated
+    ]
     pairs = sorted(pairs, key=lambda pair: evidence.dice(pair[0]), reverse=True)[:MOST]
     if not pairs:
-        return Missing(TITLE, "no distilled student has an evaluated run of the same network trained alone beside it")
+        return Missing(
+            TITLE, "no distilled student has an evaluated run of the same network trained alone beside it"
+        )
     columns = min(len(pairs), 3)
     rows = -(-len(pairs) // columns)
     told = []
@@ -26,7 +42,11 @@ def draw(evidence: Evidence) -> Figure | Missing:
         for axes, (student, alone) in zip(panels, pairs, strict=False):
             cases = evidence.cases_of(student, alone)
             before, after = alone.by_case("dice", cases), student.by_case("dice", cases)
-            both = [(100 * x, 100 * y) for case in cases if (x := before[case]) is not None and (y := after[case]) is not None]
+            both = [
+                (100 * x, 100 * y)
+                for case in cases
+                if (x := before[case]) is not None and (y := after[case]) is not None
+            ]
             better = sum(y > x for x, y in both)
             told.append(f"{student.short}: {better} of {count(len(both), 'case')} better than alone")
             for x, y in both:
@@ -35,20 +55,31 @@ def draw(evidence: Evidence) -> Figure | Missing:
                           linewidth=1.1, alpha=0.6, marker="o" if gain else "v", markersize=3.5,
                           markeredgewidth=0)  # fmt: skip
             means = [mean([x for x, _ in both]), mean([y for _, y in both])]
-            axes.plot([0, 1], means, color=INK, linewidth=2.6, marker="o", markersize=7, markeredgecolor=PAPER, zorder=5)
+            axes.plot(
+                [0, 1],
+                means,
+                color=INK,
+                linewidth=2.6,
+                marker="o",
+                markersize=7,
+                markeredgecolor=PAPER,
+                zorder=5,
+            )
+            if axes is not panels[0]:
+                axes.sharey(panels[0])
             axes.set_xlim(-0.25, 1.25)
-            axes.set_xticks([0, 1], [f"{alone.short} alone" if " " not in alone.short else "alone", "distilled"])
+            axes.set_xticks(
+                [0, 1], [f"{alone.short} alone" if " " not in alone.short else "alone", "distilled"]
+            )
             axes.set_title(f"{student.short}\n{better} of {len(both)} better", linespacing=1.4)
             axes.grid(True, axis="y")
             axes.set_ylabel("Dice (%)")
         return Figure(
             "case-by-case",
             TITLE,
-            "Each line is a test case, its seeds averaged. Solid blue: better when distilled; dashed orange: worse; "
-            "black: the mean.",
+            "Each line is a test case, its seeds averaged. Solid blue: better when distilled; dashed orange: "
+            "worse; black: the mean.",
             "Paired slopes of Dice. " + "; ".join(told),
             as_png(canvas),
             as_svg(canvas),
         )
-
-

@@ -1,4 +1,4 @@
-"""How all figures look: Okabe-Ito colours, a mark for each role besides its colour, ink that follows the page."""
+"""How all figures look: Okabe-Ito colours, a mark beside each colour, ink that follows the page."""
 
 from __future__ import annotations
 
@@ -7,16 +7,14 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib
-
-matplotlib.use("Agg")
-
-from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Canvas
 
-INK, PAPER = "#1d2733", "#fdfefe"  # in the page these two become its own colours, light or dark
+INK, PAPER = "#1d2733", "#fdfefe"  # in the page these two and BLUE become its own colours, light or dark
 BLUE, GREEN, VERMILION, ORANGE = "#0072B2", "#009E73", "#D55E00", "#E69F00"
 SKY, PURPLE, YELLOW = "#56B4E9", "#CC79A7", "#F0E442"
 CYCLE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
@@ -24,9 +22,9 @@ CYCLE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
 COLOURS = {"teacher": BLUE, "alone": GREEN, "distilled": VERMILION}
 MARKS = {"teacher": "s", "alone": "o", "distilled": "D"}
 NAMES = {"teacher": "Teacher", "alone": "Student alone", "distilled": "Distilled student"}
-LINES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)))
+LINES: tuple[str | tuple[int, tuple[int, ...]], ...] = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)))
 
-STYLE = {
+STYLE: dict[Any, Any] = {
     "axes.edgecolor": INK,
     "axes.labelcolor": INK,
     "axes.labelsize": 10,
@@ -77,19 +75,23 @@ class Missing:
 
 
 @contextmanager
-def drawn(width: float, height: float, rows: int = 1, columns: int = 1) -> Iterator[tuple[Canvas, list[Axes]]]:
-    """An empty figure (inches) and its axes, row by row, in the style of the report; closed at the end."""
-    with plt.rc_context({**STYLE, "svg.hashsalt": "segdistill"}):
-        canvas, axes = plt.subplots(rows, columns, figsize=(width, height), squeeze=False, layout="constrained")
-        try:
-            yield canvas, list(axes.flat)
-        finally:
-            plt.close(canvas)
+def drawn(
+    width: float, height: float, rows: int = 1, columns: int = 1
+) -> Iterator[tuple[Canvas, list[Axes]]]:
+    """An empty figure (inches) and its axes, row by row, in the style of the report."""
+    # Without pyplot: the backend of a caller's notebook stays as it is, and nothing has to be closed.
+    with matplotlib.rc_context({**STYLE, "svg.hashsalt": "segdistill"}):
+        canvas = Canvas(figsize=(width, height), layout="constrained")
+        FigureCanvasAgg(canvas)
+        yield canvas, list(canvas.subplots(rows, columns, squeeze=False).flat)
 
 
-def as_png(canvas: Canvas, dpi: int = 160, background: str = "white") -> bytes:
+def as_png(canvas: Canvas, dpi: int = 160, background: str = "white", margin: float | None = None) -> bytes:
+    """The figure as PNG; with a margin (inches), cut to what is drawn and that much around it."""
     buffer = io.BytesIO()
-    canvas.savefig(buffer, format="png", dpi=dpi, facecolor=background, metadata={"Software": None})
+    cut = None if margin is None else "tight"
+    canvas.savefig(buffer, format="png", dpi=dpi, facecolor=background, bbox_inches=cut,
+                   pad_inches=margin or 0, metadata={"Software": None})  # fmt: skip
     return buffer.getvalue()
 
 
@@ -108,5 +110,10 @@ def for_page(figure: Figure) -> str:
     text = figure.svg or ""
     text = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{figure.name}-", text)
     text = text.replace("font-family: sans-serif", "font-family: inherit")
-    text = text.replace(INK, "currentColor").replace(PAPER, "var(--paper)")
-    return re.sub(r'<svg ([^>]*?)height="[^"]*"([^>]*?)width="[^"]*"', r"<svg \1\2", text, count=1)
+    text = (
+        text.replace(INK, "currentColor").replace(PAPER, "var(--paper)").replace(BLUE.lower(), "var(--blue)")
+    )
+    head, end, rest = text.partition(">")
+    width = re.search(r' width="([0-9.]+)pt"', head)
+    head = re.sub(r' (width|height)="[^"]*"', "", head)
+    return f'{head} style="max-width: {float(width[1]) / 72 if width else 7:.2f}in"{end}{rest}'

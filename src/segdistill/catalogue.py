@@ -1,0 +1,106 @@
+"""What can be named in a recipe, as rows for people and programs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from segdistill.parts import class_of, schema
+
+Row = dict[str, Any]
+
+
+def rows(what: str) -> list[Row]:
+    """The rows of a table: name, kind, status, reference, summary, and where it is a part its parameters."""
+    return {
+        "networks": _networks,
+        "presets": _presets,
+        "recipes": _recipes,
+        "losses": _losses,
+        "projectors": _projectors,
+        "layouts": _layouts,
+        "intensities": _intensities,
+    }[what]()
+
+
+def _row(name: str, *, kind: str = "", status: str = "", reference: str = "", summary: str = "") -> Row:
+    return {"name": name, "kind": kind, "status": status, "reference": reference, "summary": summary}
+
+
+def _parameters(row: Any) -> Row:
+    """Names, types, bounds and defaults, as JSON schema properties."""
+    return schema(class_of(row)).model_json_schema().get("properties", {})
+
+
+def _networks() -> list[Row]:
+    from segdistill.networks import NETWORKS
+
+    return [
+        _row(name, kind="network", reference=row.reference, summary=row.summary)
+        | {"parameters": _parameters(row)}
+        for name, row in NETWORKS.items()
+    ]
+
+
+def _presets() -> list[Row]:
+    from segdistill.networks import PRESETS
+
+    return [
+        _row(name, kind="preset", reference=row.reference, summary=row.summary)
+        for name, row in PRESETS.items()
+    ]
+
+
+def _recipes() -> list[Row]:
+    from segdistill.recipe import shipped
+
+    found = []
+    for name, path in shipped().items():
+        recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
+        told = {key: recipe.get(key) or "" for key in ("kind", "status", "reference", "summary")}
+        found.append(_row(name, **told))
+    return found
+
+
+def _losses() -> list[Row]:
+    from segdistill.losses import LOSSES, SEGMENTATION_LOSSES
+
+    found = [
+        _row(name, kind=row.kind, reference=row.reference, summary=row.summary)
+        | {"parameters": _parameters(row)}
+        for name, row in LOSSES.items()
+    ]
+    return found + [
+        _row(name, kind="segmentation", reference=row.reference, summary=row.summary)
+        | {"parameters": _parameters(row)}
+        for name, row in SEGMENTATION_LOSSES.items()
+    ]
+
+
+def _projectors() -> list[Row]:
+    from segdistill.align import PROJECTORS
+
+    return [
+        _row(name, kind="projector", summary=row.summary) | {"parameters": _parameters(row)}
+        for name, row in PROJECTORS.items()
+    ]
+
+
+def _layouts() -> list[Row]:
+    from segdistill.data import LAYOUTS
+
+    return [
+        _row(name, kind="layout", reference=row.reference, summary=row.summary)
+        for name, row in LAYOUTS.items()
+    ]
+
+
+def _intensities() -> list[Row]:
+    from segdistill.data.intensity import INTENSITIES
+
+    return [
+        _row(name, kind="intensity", summary=(part.__doc__ or "").strip().splitlines()[0])
+        | {"parameters": _parameters(part)}
+        for name, part in INTENSITIES.items()
+    ]

@@ -1,0 +1,49 @@
+"""The command line: one file a command; whatever is heavy is imported when a command runs."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+# A second thread that spins at a barrier slows everything down on a busy machine; must be set before torch starts.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import typer
+
+from segdistill.cli import cost, data, demo, evaluate, listing, predict, report, train
+from segdistill.errors import SegdistillError
+
+USER_ERROR = 2
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="segdistill",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    help="Distil heavy medical image segmentation models into one that runs on the computer you have, and prove "
+    "what was gained and lost.\n\n"
+    "[bold]First steps[/bold]: `segdistill demo` does the whole job on synthetic PET/CT/MR in minutes. Then "
+    "`segdistill data check FOLDER` on your own images, and `segdistill distill teach_former data.path=FOLDER`.",
+)
+app.command("train", no_args_is_help=True)(train.train_command)
+app.command("distill", no_args_is_help=True)(train.distill_command)
+app.command("evaluate", no_args_is_help=True)(evaluate.evaluate_command)
+app.command("predict", no_args_is_help=True)(predict.predict_command)
+app.command("cost", no_args_is_help=True)(cost.cost_command)
+app.command("report", no_args_is_help=True)(report.report_command)
+app.command("list", no_args_is_help=True)(listing.list_command)
+app.command("demo")(demo.demo_command)
+app.add_typer(data.app, name="data")
+
+
+def main() -> None:
+    """Run the command line. Exit codes: 0 done, 1 a fault of ours, 2 something the user can mend, 130 Ctrl-C."""
+    try:
+        app()
+    except SegdistillError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(USER_ERROR)
+    except KeyboardInterrupt:
+        print("stopped; what was finished is kept: the same command with --resume goes on", file=sys.stderr)
+        sys.exit(INTERRUPTED)

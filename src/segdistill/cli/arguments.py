@@ -1,0 +1,69 @@
+"""What several commands ask for in the same words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from segdistill.errors import SegdistillError
+
+if TYPE_CHECKING:
+    from segdistill.recipe import Recipe
+    from segdistill.run import IfExists
+
+Words = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="RECIPE... [KEY=VALUE]...",
+        help="One or more recipes (shipped names, YAML files or run folders; later ones win), then overrides such as "
+        "data.path=FOLDER train.epochs=50 student.type=unet.",
+        show_default=False,
+    ),
+]
+Out = Annotated[
+    Path | None, typer.Option("--out", "-o", help="Run folder.  [default: runs/<recipe>]", show_default=False)
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with a run that was interrupted.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a run that is there.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 or mps.")]
+
+
+def recipe_from(words: list[str]) -> Recipe:
+    """The recipe that the words of the command line compose."""
+    from segdistill.recipe import Recipe
+
+    sources = [word for word in words if "=" not in word or Path(word).is_file()]
+    overrides = [word for word in words if word not in sources]
+    if not sources:
+        raise SegdistillError(
+            "name a recipe first (see `segdistill list recipes`), for example: student_alone data.path=FOLDER"
+        )
+    return Recipe.load(*sources, overrides=overrides)
+
+
+def if_exists(resume: bool, overwrite: bool) -> IfExists:
+    """What to do with a folder that is there."""
+    if resume and overwrite:
+        raise SegdistillError(
+            "--resume and --overwrite exclude each other: go on with what is there, or replace it"
+        )
+    return "resume" if resume else "overwrite" if overwrite else "fail"
+
+
+def check_device(device: str) -> str:
+    """Refuse a device that this machine lacks.
+
+    Raises:
+        SegdistillError: no such device here.
+    """
+    import torch
+
+    kind = device.split(":")[0]
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not there.get(kind, False):
+        have = ", ".join(name for name, is_there in there.items() if is_there)
+        raise SegdistillError(f"--device {device}: there is none on this machine (there is: {have})")
+    return device

@@ -1,0 +1,70 @@
+"""`segdistill evaluate`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from segdistill.cli.arguments import AsJson, Device, check_device
+
+SHOWN = {"dice": "Dice", "iou": "IoU", "hd95": "HD95 mm", "assd": "ASSD mm", "nsd": "NSD", "rvd": "RVD"}
+
+
+def evaluate_command(
+    run: Annotated[Path, typer.Argument(help="Run folder.", show_default=False)],
+    subset: Annotated[Literal["test", "validation", "train"], typer.Option(help="Cases to score.")] = "test",
+    device: Device = "cpu",
+    predictions: Annotated[
+        bool, typer.Option(help="Keep the masks, on the original grids, in RUN/predictions.")
+    ] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Score a run on whole images, case by case, in the images' own grids.
+
+    Dice, IoU, HD95, ASSD, NSD at the recipe's tolerance and RVD, with spacing; beside them what an all-background
+    answer scores (and, for one-class volumes, an ellipsoid on the image's centre). Where reference and prediction are
+    both empty a case is counted apart, not averaged. Everything is in RUN/metrics.json.
+    """
+    from segdistill.evaluation.evaluate import evaluate
+    from segdistill.run import Run
+
+    result = evaluate(Run.open(run), subset=subset, device=check_device(device), predictions=predictions)
+    if as_json:
+        print(json.dumps(result))
+        return
+    cases = len({row["case"] for row in result["cases"]})
+    table = Table(
+        title=f"{run.name}: {cases} {subset} cases, mean ± standard deviation over cases",
+        title_justify="left",
+    )
+    table.add_column("")
+    for title in SHOWN.values():
+        table.add_column(title, justify="right")
+    answers = {"": result["summary"]} | {
+        name: found["summary"] for name, found in result["baselines"].items()
+    }
+    for answer, summary in answers.items():
+        for name, metrics in summary.items():
+            if name != "mean" or len(result["classes"]) > 1:
+                table.add_row(
+                    f"{name} ({answer.replace('_', ' ')})" if answer else name,
+                    *map(_shown, _numbers(metrics)),
+                )
+    Console().print(table)
+
+
+def _numbers(metrics: dict[str, dict[str, float | None]]) -> list[dict[str, float | None]]:
+    return [metrics[key] for key in SHOWN]
+
+
+def _shown(numbers: dict[str, float | None]) -> str:
+    if numbers["mean"] is None:
+        return "–"
+    spread = "" if numbers["std"] is None else f" ± {numbers['std']:.3f}"
+    missing = f" ({numbers['undefined']:.0f} undefined)" if numbers.get("undefined") else ""
+    return f"{numbers['mean']:.3f}{spread}{missing}"

@@ -1,0 +1,31 @@
+"""`segdistill list`."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from segdistill.cli.arguments import AsJson
+
+What = Literal["networks", "presets", "recipes", "losses", "projectors", "layouts", "intensities"]
+
+
+def list_command(
+    what: Annotated[What, typer.Argument(help="The table to show.", show_default=False)],
+    as_json: AsJson = False,
+) -> None:
+    """What there is, by name: kind, status of the source, reference."""
+    from segdistill.catalogue import rows
+
+    found = rows(what)
+    if as_json:
+        print(json.dumps(found, ensure_ascii=False))
+        return
+    table = Table(*[key for key in found[0] if key != "parameters"])
+    for row in found:
+        table.add_row(*[str(value or "") for key, value in row.items() if key != "parameters"])
+    Console().print(table)

@@ -1,0 +1,44 @@
+"""`segdistill predict`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from segdistill.cli.arguments import Device, Overwrite, check_device
+from segdistill.errors import SegdistillError
+
+
+def predict_command(
+    run: Annotated[Path, typer.Argument(help="Run folder.", show_default=False)],
+    images: Annotated[
+        list[Path],
+        typer.Argument(
+            help="The files of one case, one a channel in the dataset's order, or one file with all of them.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Mask to write, such as mask.nii.gz.", show_default=False)
+    ],
+    device: Device = "cpu",
+    overwrite: Overwrite = False,
+) -> None:
+    """Segment one case; the mask lies on exactly the grid of the first image, header included.
+
+    [bold]Example[/bold]
+
+      segdistill predict runs/student CT.nii.gz PET.nii.gz --out mask.nii.gz
+    """
+    if out.exists() and not overwrite:
+        raise SegdistillError(f"{out} exists: --overwrite replaces it, or choose another --out")
+    from segdistill.evaluation.predict import Predictor
+    from segdistill.run import Run
+
+    predictor = Predictor.of(Run.open(run), device=check_device(device))
+    classes = predictor.write(images, out)
+    found = ", ".join(f"{name} {count} voxels" for name, count in predictor.count(classes).items())
+    Console(stderr=True).print(f"{out}: {found}", highlight=False, markup=False)

@@ -1,0 +1,38 @@
+"""`segdistill report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def report_command(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Run folders: students, baselines, teachers; seeds are joined.", show_default=False
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="Folder for report.html and report.md.  [default: the first run]",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Write one self-contained page that says what was gained and lost: words first, then table, figures, warnings.
+
+    [bold]Example[/bold]
+
+      segdistill report runs/teach_former runs/teach_former_alone runs/h_denseformer runs/swin_unetr runs/unetr
+    """
+    from segdistill.report import build
+    from segdistill.run import Run
+
+    opened = [Run.open(run) for run in runs]
+    print(build([run.path for run in opened], out or opened[0].path))

@@ -1,0 +1,99 @@
+"""`segdistill train` and `segdistill distill`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from segdistill.cli.arguments import Out, Overwrite, Resume, Words, if_exists, recipe_from
+from segdistill.errors import SegdistillError
+
+if TYPE_CHECKING:
+    from segdistill.run import Run
+
+NoReport = Annotated[bool, typer.Option("--no-report", help="Leave out evaluation and report.")]
+
+
+def train_command(
+    words: Words,
+    out: Out = None,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    no_report: NoReport = False,
+) -> None:
+    """Train one network alone: a teacher, or the student's baseline.
+
+    Images are read in nnU-Net raw, Decathlon or paired-folder layout, preprocessed once, and split by patient. The best
+    checkpoint on the validation cases is then scored on the test cases.
+
+    [bold]Examples[/bold]
+
+      segdistill train student_alone data.path=Dataset101_Sarcoma
+
+      segdistill train student_alone data.path=Task04_Hippocampus student.channels=[32,64,128] --out runs/teacher
+    """
+    from segdistill.training.train import train
+
+    recipe = recipe_from(words)
+    if recipe.terms:
+        raise SegdistillError(
+            f"recipe {recipe.name!r} distils: use `segdistill distill`, or the recipe student_alone"
+        )
+    run = train(recipe, out or Path("runs") / recipe.name, if_exists=if_exists(resume, overwrite))
+    _finish([run], no_report)
+
+
+def distill_command(
+    words: Words,
+    out: Out = None,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    baseline: Annotated[
+        bool,
+        typer.Option(
+            "--baseline", help="Also train the same student alone with the same budget, in <out>_alone."
+        ),
+    ] = False,
+    no_report: NoReport = False,
+) -> None:
+    """Distil teachers into a light student.
+
+    Teachers are runs of `segdistill train`, named by teachers.NAME.run=FOLDER. A teacher whose run does not exist yet
+    is trained first where the recipe gives its network (teachers.NAME.network). Ends with a report.
+
+    [bold]Examples[/bold]
+
+      segdistill distill hinton data.path=Task04_Hippocampus teachers.teacher.run=runs/teacher --baseline
+
+      segdistill distill teach_former data.path=Dataset101_Sarcoma train.precision=bf16-mixed
+    """
+    from segdistill.training.distill import alone, distill
+
+    recipe, mode = recipe_from(words), if_exists(resume, overwrite)
+    out = out or Path("runs") / recipe.name
+    run = distill(recipe, out, if_exists=mode)
+    runs = [run]
+    if baseline:
+        runs.append(alone(recipe, out.with_name(f"{out.name}_alone"), if_exists=mode))
+    _finish(runs, no_report)
+
+
+def _finish(runs: list[Run], no_report: bool) -> None:
+    """Score the runs and their teachers, and write the report beside the first."""
+    import os
+
+    if os.environ.get("LOCAL_RANK", "0") != "0":
+        return
+    console = Console(stderr=True)
+    if no_report:
+        console.print(
+            f"run: {runs[0].path}  (next: segdistill evaluate {runs[0].path})", highlight=False, markup=False
+        )
+        return
+    from segdistill.evidence import gather
+
+    page = gather(runs)
+    console.print(f"run:    {runs[0].path}\nreport: {page}", highlight=False, markup=False)

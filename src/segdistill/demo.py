@@ -1,0 +1,81 @@
+"""The whole job on synthetic patients: three teachers, a student alone, the same student taught, a report."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from segdistill.data.phantom import make_phantom
+from segdistill.errors import SegdistillError
+from segdistill.evidence import gather
+from segdistill.recipe import Recipe
+from segdistill.run import IfExists
+from segdistill.training.distill import alone, distill, teach_first
+
+# Small enough for minutes on two cores, large enough that something is learned.
+SETTINGS: dict[str, Any] = {
+    "data": {"patch_size": [48, 48, 32], "batch_size": 2, "splits": {"test": 0.25, "folds": 6}},
+    "student": {"type": "h_denseformer", "filters": 4, "depth": 4, "dropout": 0.1, "deep_supervision": False},
+    "train": {
+        "epochs": 10,
+        "iterations": 15,
+        "validate_every": 2,
+        "early_stopping": None,
+        "optimizer": {"lr": 2.0e-3},
+    },
+}
+TEACHERS: dict[str, dict[str, Any]] = {
+    "h_denseformer": {"type": "h_denseformer", "filters": 8, "depth": 4, "dropout": 0.1},
+    "swin_unetr": {"type": "swin_unetr", "feature_size": 12, "unused_stage": False},
+    "unetr": {"type": "unetr", "feature_size": 8, "hidden_size": 96, "mlp_size": 192, "heads": 4},
+}
+PATIENTS, SIZE, DIFFICULTY = 24, (64, 64, 48), 0.25
+
+
+def demonstrate(out: Path, if_exists: IfExists = "fail") -> Path:
+    """Make data, train, distil and report under `out`.
+
+    Returns:
+        The report's page.
+
+    Raises:
+        SegdistillError: `out` exists and nothing was said about that.
+    """
+    if out.exists() and any(out.iterdir()):
+        if if_exists == "fail":
+            raise SegdistillError(
+                f"{out} exists: --resume goes on with it, --overwrite replaces it, --out names another folder"
+            )
+        if if_exists == "overwrite":
+            if not (out / "data" / "dataset.json").is_file():
+                raise SegdistillError(
+                    f"{out} is not a demo's folder (no data/dataset.json), so it is left as it is; choose another --out"
+                )
+            shutil.rmtree(out)
+    say = Console(stderr=True).print
+    say("[bold]1/6[/bold] synthetic PET/CT/MR patients")
+    if not (out / "data" / "dataset.json").is_file():
+        make_phantom(out / "data", patients=PATIENTS, size=SIZE, difficulty=DIFFICULTY)
+    recipe = demo_recipe(out)
+    for number, name in enumerate(recipe.teachers, 2):
+        say(f"[bold]{number}/6[/bold] teacher {name}")
+        teach_first(recipe, name)
+    say("[bold]5/6[/bold] the student alone")
+    baseline = alone(recipe, out / "alone", if_exists="resume")
+    say("[bold]6/6[/bold] the same student, taught by all three (Teach-Former)")
+    student = distill(recipe, out / "teach_former", if_exists="resume")
+    return gather([student, baseline], out)
+
+
+def demo_recipe(out: Path) -> Recipe:
+    """The recipe `teach_former` at the demo's size, with its data and teachers under `out`."""
+    here = {
+        "data": {"path": str(out / "data"), "store": str(out / "preprocessed")},
+        "teachers": {
+            name: {"run": str(out / name), "network": network} for name, network in TEACHERS.items()
+        },
+    }
+    return Recipe.load("teach_former", SETTINGS, here)

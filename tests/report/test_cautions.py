@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from segdistill.report.cautions import Caution, examine
+from segdistill.report.evidence import gather
+
+CASES = tuple(f"c{number:02d}" for number in range(12))
+
+
+def found(runs: list[Path]) -> dict[str, Caution]:
+    return {caution.title: caution for caution in examine(gather(runs))}
+
+
+def group(make_run: Callable[..., Path], scores: Any, root: Path, **changes: dict[str, Any]) -> list[Path]:
+    """A teacher, two seeds alone and two distilled; nothing is wrong but for `changes`."""
+    splits = {"train": ["x"], "validation": ["y"], "test": list(CASES)}
+    roles: dict[str, dict[str, Any]] = {
+        "teacher": {"kind": "teacher", "network": "big", "scores": scores(0.85, CASES)},
+        "alone": {"kind": "alone", "network": "unet", "scores": scores(0.7, CASES)},
+        "distilled": {"kind": "distilled", "network": "unet", "scores": scores(0.75, CASES), "method": "m",
+                      "teachers": {"big": str(root / "teacher0")}, "terms": ("response",)},
+    }  # fmt: skip
+    runs = []
+    for role, settings in roles.items():
+        for seed in range(1 if role == "teacher" else 2):
+            settings = {"splits": splits, **settings, **changes.get(role, {})}
+            runs.append(make_run(root / f"{role}{seed}", seed=seed, **settings))
+    return runs
+
+
+def test_nothing_is_said_where_nothing_is_wrong(
+    make_run: Callable[..., Path], scores: Any, tmp_path: Path
+) -> None:
+    assert found(group(make_run, scores, tmp_path)) == {}
+
+
+def test_a_teacher_trained_on_test_cases_leaks(
+    make_run: Callable[..., Path], scores: Any, tmp_path: Path
+) -> None:
+    splits = {"train": ["x", "c03", "c07"], "validation": ["c01"], "test": list(CASES)}
+    cautions = found(group(make_run, scores, tmp_path, teacher={"splits": splits}))
+    assert cautions["Leak"].severity == "serious"
+    assert "T1 was trained on 2 cases" in cautions["Leak"].text
+    assert "(c03, c07)" in cautions["Leak"].text
+    assert "chosen by 1 case" in cautions["Selected on test cases"].text
+
+
+def test_a_teacher_whose_folder_is_gone(make_run: Callable[..., Path], scores: Any, tmp_path: Path) -> None:
+    cautions = found(group(make_run, scores, tmp_path, distilled={"teachers": {"gone": "runs/gone"}}))
+    assert "was taught by gone" in cautions["Teacher not found"].text
+
+
+def test_a_teacher_that_is_worse_than_the_student_alone(
+    make_run: Callable[..., Path], scores: Any, tmp_path: Path
+) -> None:
+    cautions = found(group(make_run, scores, tmp_path, teacher={"scores": scores(0.5, CASES)}))
+    assert cautions["Teacher worse than the student alone"].severity == "serious"
+
+
+def test_terms_without_effect_and_terms_that_drown_the_rest(
+    make_run: Callable[..., Path], scores: Any, tmp_path: Path
+) -> None:
+    share = {"segmentation": 0.004, "response": 0.996}
+    texts = [c.text for c in examine(gather(group(make_run, scores, tmp_path, distilled={"share": share})))]
+    assert any("“segmentation” gets at most 0.40 %" in text for text in texts)
+    assert any("“response” takes at least 99.6 %" in text for text in texts)
+
+
+def test_budgets_seeds_and_unfinished_runs(
+    make_run: Callable[..., Path], scores: Any, tmp_path: Path
+) -> None:
+    changes = {"alone": {"train": {"epochs": 5}, "status": "training"}}
+    runs = group(make_run, scores, tmp_path, **changes)
+    cautions = found([run for run in runs if run.name != "distilled1"])
+    assert "train.epochs: 20 and 5" in cautions["Different budgets"].text
+    assert "S1 m ran with one seed only" in cautions["One seed"].text
+    assert "is not finished (20 of 5 epochs)" in cautions["Unfinished run"].text
+
+
+def test_no_student_alone(make_run: Callable[..., Path], scores: Any, tmp_path: Path) -> None:
+    runs = group(make_run, scores, tmp_path)
+    cautions = found([run for run in runs if not run.name.startswith("alone")])
+    assert cautions["No student alone"].severity == "serious"
+
+
+def test_case_lists_that_differ_and_that_share_nothing(
+    make_run: Callable[..., Path], scores: Any, tmp_path: Path
+) -> None:
+    cautions = found(group(make_run, scores, tmp_path / "a", teacher={"scores": scores(0.85, CASES[:10])}))
+    assert (
+        "over the 10 cases that all runs share; 2 left out (c10, c11)" in cautions["Unequal case lists"].text
+    )
+    cautions = found(group(make_run, scores, tmp_path / "b", teacher={"scores": scores(0.85, ("q", "r"))}))
+    assert cautions["Unequal case lists"].severity == "serious"
+
+
+def test_empty_cases_few_cases_and_other_inputs(
+    make_run: Callable[..., Path], scores: Any, tmp_path: Path
+) -> None:
+    table = scores(0.75, CASES[:5]) | {"c05": {"anterior": None, "posterior": None}}
+    runs = group(make_run, scores, tmp_path, distilled={"scores": table})
+    cost = (runs[0] / "cost.json").read_text()
+    (runs[0] / "cost.json").write_text(cost.replace("32", "64"))
+    cautions = found(runs)
+    assert "1 case has neither a reference nor a prediction" in cautions["Empty cases"].text
+    assert "judged on 6 test cases" in cautions["Few cases"].text
+    assert "1 × 2 × 64 × 64 × 16" in cautions["Unequal inputs"].text
+
+
+def test_the_same_seed_twice_and_several_students(
+    make_run: Callable[..., Path], scores: Any, tmp_path: Path
+) -> None:
+    runs = group(make_run, scores, tmp_path)
+    runs.append(make_run(tmp_path / "again", kind="alone", network="unet", scores=scores(0.7, CASES),
+                         splits={"train": ["x"], "validation": ["y"], "test": list(CASES)}))  # fmt: skip
+    runs.append(
+        make_run(tmp_path / "m", kind="distilled", network="unet", scores=scores(0.7, CASES), method="other")
+    )
+    cautions = found(runs)
+    assert "alone0 and again have the same recipe and seed" in cautions["Same seed twice"].text
+    assert "Several comparisons" in cautions
