@@ -209,9 +209,9 @@ class Recipe(Section):
                 layer = {key: value for key, value in layer.items() if key not in IDENTITY}
             merged = merge(merged, layer)
         merged = merge(merged, sections)
-        # Overrides are joined first: `student.width=4 student.type=unet` must not depend on its order.
+        # Joined first, short keys before long ones: `student.width=4 student=unet` must not depend on its order.
         joined: dict[str, Any] = {}
-        for override in overrides:
+        for override in sorted(overrides, key=lambda text: text.partition("=")[0].count(".")):
             joined = merge(joined, parse_override(override))
         return cls.check(merge(merged, joined))
 

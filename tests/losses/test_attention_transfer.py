@@ -11,9 +11,7 @@ from segdistill.losses.feature.attention_transfer import AttentionTransfer, atte
 def attention_by_loops(feature: torch.Tensor, power: float) -> list[float]:
     """Of one sample (channel, *space)."""
     flat = feature.flatten(1).tolist()
-    means = [
-        sum(abs(channel[v]) ** power for channel in flat) / len(flat) for v in range(feature[0].numel())
-    ]
+    means = [sum(abs(channel[v]) ** power for channel in flat) / len(flat) for v in range(feature[0].numel())]
     length = math.sqrt(sum(m * m for m in means))
     return [m / length for m in means]
 

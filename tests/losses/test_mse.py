@@ -10,7 +10,9 @@ from segdistill.losses.feature.mse import MSE
 def test_against_loops(space: tuple[int, ...]) -> None:
     generator = torch.Generator().manual_seed(0)
     student, teacher = torch.randn(2, 2, 3, *space, dtype=torch.float64, generator=generator)
-    squares = [(a - b) ** 2 for a, b in zip(student.flatten().tolist(), teacher.flatten().tolist(), strict=True)]
+    squares = [
+        (a - b) ** 2 for a, b in zip(student.flatten().tolist(), teacher.flatten().tolist(), strict=True)
+    ]
     assert float(MSE()(student, teacher)) == pytest.approx(sum(squares) / len(squares), rel=1e-12)
 
 

@@ -18,7 +18,7 @@ one() { # name command recipe... : train, or go on, unless it is finished
 }
 one h_denseformer train student_alone "student={type: h_denseformer, filters: 16}"
 one unetr train student_alone "student={type: unetr, hidden_size: 384, mlp_size: 1536, heads: 6}"
-one swin_unetr train student_alone "student={type: swin_unetr, feature_size: 12}"
+one swin_unetr train student_alone "student={type: swin_unetr, feature_size: 12, window: 4, unused_stage: false}"
 for seed in 0 1 2; do
   one "alone_$seed" train student_alone "$light" train.seed=$seed
   one "teach_former_$seed" distill teach_former "$light" train.seed=$seed teachers.h_denseformer.run="$out/h_denseformer" \

@@ -108,11 +108,14 @@ def one_step(
         SegdistillError: a loss that is not finite.
     """
     parts = recipe.train.accumulate
-    torch.manual_seed((recipe.train.seed * 1_000_003 + step) * fabric.world_size + fabric.global_rank)
     optimizer.zero_grad(set_to_none=True)
     sums: dict[str, Tensor] = {}
     for part in range(parts):
         data = fabric.to_device(next(stream))
+        # After the data: a loader draws from the same generator when it starts, which a resumed run does later.
+        torch.manual_seed(
+            recipe.train.seed * 1_000_003 + (step * parts + part) * fabric.world_size + fabric.global_rank
+        )
         with fabric.no_backward_sync(model, enabled=part + 1 < parts):
             losses = model(data["image"], data["label"], float(epoch))
             check_finite(losses, epoch, step)
@@ -126,9 +129,9 @@ def one_step(
 
 def check_finite(losses: dict[str, Tensor], epoch: int, step: int) -> None:
     """Stop where the total is NaN or infinite; the last epoch's checkpoint is as it was."""
-    if torch.isfinite(losses["total"]):
+    if torch.isfinite(losses["total"].detach()):
         return
-    named = ", ".join(f"{name} {float(value):.4g}" for name, value in losses.items())
+    named = ", ".join(f"{name} {float(value.detach()):.4g}" for name, value in losses.items())
     raise SegdistillError(
         f"the loss is no longer a number in epoch {epoch + 1}, step {step} ({named}); stopped, and the last good "
         "checkpoint is kept. Lower train.optimizer.lr, or look at the images with `segdistill data check`"
