@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from segdistill.atomic import write_json
@@ -42,11 +41,7 @@ def cost_of(target: str, size: tuple[int, ...] | None, channels: int, classes: i
         facts = Facts(len(sides), channels, classes, sides)
     else:
         raise SegdistillError(f"{target}: no such run folder, and {unknown(target, [*NETWORKS, *PRESETS])}")
-    if repeats:
-        return record(build_network(spec, facts, target), facts, target, repeats)
-    with torch.device("meta"):
-        network = build_network(spec, facts, target)
-    return record(network, facts, target, 0)
+    return record(build_network(spec, facts, target), facts, target, repeats)
 
 
 def record(network: nn.Module, facts: Facts, name: str, repeats: int) -> Cost:

@@ -29,7 +29,7 @@ SETTINGS: dict[str, Any] = {
 }
 TEACHERS: dict[str, dict[str, Any]] = {
     "h_denseformer": {"type": "h_denseformer", "filters": 8, "depth": 4, "dropout": 0.1},
-    "swin_unetr": {"type": "swin_unetr", "feature_size": 12, "unused_stage": False},
+    "swin_unetr": {"type": "swin_unetr", "feature_size": 12, "window": 4, "unused_stage": False},
     "unetr": {"type": "unetr", "feature_size": 8, "hidden_size": 96, "mlp_size": 192, "heads": 4},
 }
 PATIENTS, SIZE, DIFFICULTY = 24, (64, 64, 48), 0.25

@@ -24,6 +24,7 @@ Settings = dict[str, Any]
 Part = Annotated[Settings, BeforeValidator(lambda part: {"type": part} if isinstance(part, str) else part)]
 """`{type: NAME, setting: value, ...}`; the name alone is the part with its defaults."""
 IDENTITY = ("name", "kind", "status", "reference", "summary")
+DEFAULT_PARTS: Any = {"student": True, "segmentation": {"loss"}, "train": {"optimizer", "schedule"}}
 
 
 class Section(BaseModel):
@@ -202,10 +203,11 @@ class Recipe(Section):
         Raises:
             SegdistillError: unknown recipe, key or part, value out of range; with the place and the choices.
         """
-        merged: dict[str, Any] = {}
-        for source in sources:
+        # A setting of a part that is there by default can be changed without naming the part.
+        merged = cls().model_dump(include=DEFAULT_PARTS)
+        for number, source in enumerate(sources):
             layer = read(source)
-            if merged and layer.get("kind") == "protocol":
+            if number and layer.get("kind") == "protocol":
                 layer = {key: value for key, value in layer.items() if key not in IDENTITY}
             merged = merge(merged, layer)
         merged = merge(merged, sections)
@@ -248,6 +250,7 @@ class Recipe(Section):
             for teacher in term.teachers or ():
                 if teacher not in recipe.teachers:
                     raise SegdistillError(f"terms.{name}.teachers: {unknown(teacher, recipe.teachers)}")
+        _complete_train(recipe.train, "train", recipe.data.batch_size)
         recipe.student = complete_network(recipe.student, "student")
         for name, teacher_section in recipe.teachers.items():
             if teacher_section.network is not None:
@@ -257,7 +260,6 @@ class Recipe(Section):
             place = f"teachers.{name}.train"
             own = merge(recipe.train.model_dump(mode="json"), teacher_section.train)
             _complete_train(_section(TrainSection, own, place), place, recipe.data.batch_size)
-        _complete_train(recipe.train, "train", recipe.data.batch_size)
         return recipe
 
     def to_yaml(self) -> str:

@@ -25,7 +25,6 @@ from segdistill.run import Run
 from segdistill.training.prepare import prepare, split
 
 # Typer asks Click for names that Click has deprecated.
-pytestmark = pytest.mark.filterwarnings("ignore:.*removed in Click:DeprecationWarning")
 
 PROTOCOLS = [name for name in shipped() if name.startswith("protocol_")]
 KITS_AXES = [[0, 0, -2, 0], [0, -2, 0, 0], [-5, 0, 0, 0], [0, 0, 0, 1]]  # stored as slices, rows, columns

@@ -14,7 +14,6 @@ from segdistill.networks import PRESETS
 from segdistill.recipe import Recipe, read, shipped
 
 # Typer asks Click for names that Click has deprecated.
-pytestmark = pytest.mark.filterwarnings("ignore:.*removed in Click:DeprecationWarning")
 
 DISTILLING = [name for name in shipped() if read(name).get("terms")]
 PATCH = {3: "[32, 32, 32]", 2: "[32, 32]"}

@@ -73,7 +73,9 @@ def test_distilling_logs_each_term_and_leaves_teacher_and_projectors_out_of_the_
     )
     last = [event for event in run.events() if event["event"] == "epoch"][-1]
     assert set(last["loss"]) == {"segmentation", "response", "hint", "total"}
-    assert last["loss"]["total"] == pytest.approx(sum(v for k, v in last["loss"].items() if k != "total"), rel=1e-5)
+    assert last["loss"]["total"] == pytest.approx(
+        sum(v for k, v in last["loss"].items() if k != "total"), rel=1e-5
+    )
     shares = next(event for event in run.events() if event["event"] == "share")["share"]
     assert sum(shares.values()) == pytest.approx(1)
     pairs = [event for event in run.events() if event["event"] == "pair"]
@@ -98,8 +100,17 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_does_not(
 def test_a_run_that_breaks_off_at_any_step_ends_with_the_same_weights(
     tiny: Settings, teacher: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kill_at: int
 ) -> None:
-    student = {"type": "h_denseformer", "filters": 2, "depth": 4, "dropout": 0.5}  # dropout draws random numbers
-    settings = {**tiny, "data": {**tiny["data"], "patch_size": [32, 32, 32]}, "train": {"epochs": 3, "iterations": 2}}
+    student = {
+        "type": "h_denseformer",
+        "filters": 2,
+        "depth": 4,
+        "dropout": 0.5,
+    }  # dropout draws random numbers
+    settings = {
+        **tiny,
+        "data": {**tiny["data"], "patch_size": [32, 32, 32]},
+        "train": {"epochs": 3, "iterations": 2},
+    }
     taught = {"teachers": {"teacher": {"run": str(teacher.path)}}, "student": student}
     wanted = Recipe.load("hinton", settings, taught)
     whole = distill(wanted, tmp_path / "whole")
@@ -127,8 +138,22 @@ def test_a_run_that_breaks_off_at_any_step_ends_with_the_same_weights(
 @pytest.mark.slow
 def test_sigkill_and_resume_on_the_command_line(tiny: Settings, tmp_path: Path) -> None:
     data = f"data.path={tiny['data']['path']}"
-    command = [sys.executable, "-m", "segdistill", "train", "student_alone", data, "data.patch_size=[16,16,16]"]
-    command += ["data.splits.folds=3", "train.epochs=30", "train.iterations=3", "student.channels=[4,8]", "--no-report"]
+    command = [
+        sys.executable,
+        "-m",
+        "segdistill",
+        "train",
+        "student_alone",
+        data,
+        "data.patch_size=[16,16,16]",
+    ]
+    command += [
+        "data.splits.folds=3",
+        "train.epochs=30",
+        "train.iterations=3",
+        "student.channels=[4,8]",
+        "--no-report",
+    ]
     subprocess.run([*command, "--out", "whole"], cwd=tmp_path, check=True)
     process = subprocess.Popen([*command, "--out", "cut"], cwd=tmp_path)
     while len(Run(tmp_path / "cut").events()) < 5:
@@ -149,12 +174,32 @@ def test_accumulation_changes_memory_not_the_result(tiny: Settings, tmp_path: Pa
 @pytest.mark.slow
 def test_two_processes_see_the_same_losses_as_one(tiny: Settings, tmp_path: Path) -> None:
     """Teach-Former's Swin network has a stage without gradient, which must not hang the processes either."""
-    data, swin = f"data.path={tiny['data']['path']}", "student={type: swin_unetr, feature_size: 12, window: 4}"
-    command = [sys.executable, "-m", "segdistill", "train", "student_alone", data, swin, "data.patch_size=[32,32,32]"]
-    command += ["train.epochs=2", "train.iterations=2", "data.splits.folds=3", "data.workers=0", "--no-report"]
+    data, swin = (
+        f"data.path={tiny['data']['path']}",
+        "student={type: swin_unetr, feature_size: 12, window: 4}",
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "segdistill",
+        "train",
+        "student_alone",
+        data,
+        swin,
+        "data.patch_size=[32,32,32]",
+    ]
+    command += [
+        "train.epochs=2",
+        "train.iterations=2",
+        "data.splits.folds=3",
+        "data.workers=0",
+        "--no-report",
+    ]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     for name, more in (("one", []), ("two", ["train.devices=2", "train.accelerator=cpu"])):
-        subprocess.run([*command, *more, "--out", name], cwd=tmp_path, check=True, env=environment, timeout=600)
+        subprocess.run(
+            [*command, *more, "--out", name], cwd=tmp_path, check=True, env=environment, timeout=600
+        )
 
     def totals(name: str) -> list[float]:
         return [e["loss"]["total"] for e in Run(tmp_path / name).events() if e["event"] == "epoch"]

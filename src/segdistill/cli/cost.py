@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -55,27 +55,33 @@ def cost_command(
     if as_json:
         print(json.dumps(found))
         return
-    first = found[0]
-    titles = ["", "input", "parameters M", "GMACs", "GMACs (thop)", "latency ms", "p95", "peak MB"]
-    table = Table(*titles, title=_caption(first), title_justify="left")
+    Console().print(_table(found))
+
+
+def _table(found: list[dict[str, Any]]) -> Table:
+    """One row a network; the columns of times only where times were taken."""
+    time = found[0]["latency_ms"]
+    caption = (
+        f"{time['backend']}, {time['threads']} threads, {time['device']}" if time else "counted, not run"
+    )
+    inputs = [f"{row['input'][0]} x {' x '.join(map(str, row['input'][1:]))}" for row in found]
+    table = Table("", title=f"input {', '.join(dict.fromkeys(inputs))}; {caption}", title_justify="left")
+    titles = ["M params", "GMACs", "M (thop)", "GMACs (thop)"]
+    for title in titles + (["ms", "p95", "peak MB"] if time else []):
+        table.add_column(title, justify="right", no_wrap=True)
     for row in found:
-        time = row["latency_ms"] or {}
-        table.add_row(
-            Path(row["name"]).name,
-            "x".join(map(str, row["input"])),
-            f"{row['parameters'] / 1e6:.3f}",
-            f"{row['macs'] / 1e9:.2f}",
-            f"{row['thop_macs'] / 1e9:.2f}",
-            f"{time['median']:.0f}" if time else "–",
-            f"{time['p95']:.0f}" if time else "–",
-            f"{row['peak_memory_mb']:.0f}" if row["peak_memory_mb"] else "–",
+        counts = [
+            row["parameters"] / 1e6,
+            row["macs"] / 1e9,
+            row["thop_parameters"] / 1e6,
+            row["thop_macs"] / 1e9,
+        ]
+        took = row["latency_ms"]
+        times = (
+            [f"{took['median']:.0f}", f"{took['p95']:.0f}", f"{row['peak_memory_mb']:.0f}"] if took else []
         )
-    Console().print(table)
-
-
-def _caption(row: dict) -> str:
-    time = row["latency_ms"]
-    return f"{time['backend']}, {time['threads']} threads, {time['device']}" if time else "counted, not run"
+        table.add_row(Path(row["name"]).name, *(f"{n:.2f}" for n in counts), *times)
+    return table
 
 
 def _sides(size: str) -> tuple[int, ...]:

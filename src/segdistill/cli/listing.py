@@ -25,7 +25,10 @@ def list_command(
     if as_json:
         print(json.dumps(found, ensure_ascii=False))
         return
-    table = Table(*[key for key in found[0] if key != "parameters"])
+    table = Table()
+    for key in found[0]:
+        if key != "parameters":
+            table.add_column(key, no_wrap=key in ("name", "kind", "status"), overflow="fold")
     for row in found:
         table.add_row(*[str(value or "") for key, value in row.items() if key != "parameters"])
     Console().print(table)

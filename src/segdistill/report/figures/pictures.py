@@ -41,7 +41,8 @@ def find_dataset(run: Run) -> Dataset:
         raise SegdistillError("recipe.yaml does not say where the images are (data.path)")
     for place in (Path(path), *(parent / path for parent in run.path.resolve().parents)):
         if place.is_dir():
-            return open_dataset(place, data.get("layout"))
+            dataset = open_dataset(place, data.get("layout"))
+            return dataset.select(data["labels"]) if data.get("labels") else dataset
     raise SegdistillError(f"the images are no longer at {path}")
 
 
