@@ -24,8 +24,6 @@ from segdistill.recipe import Recipe, shipped
 from segdistill.run import Run
 from segdistill.training.prepare import prepare, split
 
-# Typer asks Click for names that Click has deprecated.
-
 PROTOCOLS = [name for name in shipped() if name.startswith("protocol_")]
 KITS_AXES = [[0, 0, -2, 0], [0, -2, 0, 0], [-5, 0, 0, 0], [0, 0, 0, 1]]  # stored as slices, rows, columns
 RAS_AXES = [[2, 0, 0, 0], [0, 2, 0, 0], [0, 0, 5, 0], [0, 0, 0, 1]]

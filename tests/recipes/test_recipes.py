@@ -13,8 +13,6 @@ from segdistill.data.phantom import make_phantom
 from segdistill.networks import PRESETS
 from segdistill.recipe import Recipe, read, shipped
 
-# Typer asks Click for names that Click has deprecated.
-
 DISTILLING = [name for name in shipped() if read(name).get("terms")]
 PATCH = {3: "[32, 32, 32]", 2: "[32, 32]"}
 # The smallest of each family that still has the stages of the published sizes.

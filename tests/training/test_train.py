@@ -238,12 +238,12 @@ def test_what_is_there_is_not_written_over_without_a_word(tiny: Settings, teache
 
 
 def test_a_teacher_of_other_data_is_refused(tiny: Settings, teacher: Run, tmp_path: Path) -> None:
-    with pytest.raises(SegdistillError, match="teachers.teacher.run: .*trained on another preprocessing"):
+    with pytest.raises(SegdistillError, match=r"teachers.teacher.run: .*trained on another preprocessing"):
         other = hinton(tiny, teacher)
         other.data.spacing = [10.0, 10.0, 10.0]
         distill(other, tmp_path / "s")
     gone = recipe("hinton", tiny, teachers={"teacher": {"run": str(tmp_path / "gone")}})
-    with pytest.raises(SegdistillError, match="teachers.teacher.run: .*gone is not a finished run"):
+    with pytest.raises(SegdistillError, match=r"teachers.teacher.run: .*gone is not a finished run"):
         distill(gone, tmp_path / "s")
     assert not (tmp_path / "s").exists()
 
