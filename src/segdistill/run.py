@@ -48,11 +48,8 @@ class Run:
             run.must_be_new()
         elif run.exists:
             if not run.file("run.json").is_file():
-                if run.path.is_dir() and {entry.name for entry in run.path.iterdir()} <= {
-                    ".lock",
-                    "recipe.yaml",
-                }:
-                    return run._begin(recipe, kind)  # stopped before it had begun
+                if run._hardly_begun:
+                    return run._begin(recipe, kind)
                 raise SegdistillError(
                     f"{run.path} is not a run (it has no run.json), so it is left as it is; choose another --out"
                 )
@@ -83,6 +80,12 @@ class Run:
     def exists(self) -> bool:
         """Whether there is anything at the run's path."""
         return self.path.exists() and not (self.path.is_dir() and not any(self.path.iterdir()))
+
+    @property
+    def _hardly_begun(self) -> bool:
+        """Whether the folder holds no more than a run that was stopped before it had begun."""
+        names = {entry.name for entry in self.path.iterdir()} if self.path.is_dir() else {""}
+        return {name for name in names if ".partial." not in name} <= {".lock", "recipe.yaml"}
 
     def must_be_new(self) -> None:
         """Raise where the folder exists already."""
@@ -175,8 +178,12 @@ class Run:
 
     def log(self, event: str, **fields: Any) -> None:
         """Append a line to log.jsonl."""
-        with open(self.file("log.jsonl"), "a", encoding="utf-8") as file:
-            file.write(json.dumps({"event": event, **fields}, ensure_ascii=False) + "\n")
+        line = json.dumps({"event": event, **fields}, ensure_ascii=False) + "\n"
+        with open(self.file("log.jsonl"), "ab+") as file:
+            if file.seek(0, os.SEEK_END):
+                file.seek(-1, os.SEEK_END)
+                line = line if file.read() == b"\n" else f"\n{line}"  # a kill cut the last line short
+            file.write(line.encode())
 
     def warn(self, message: str, **fields: Any) -> None:
         """Log a warning and show it."""
@@ -192,7 +199,7 @@ class Run:
         if not self.file("log.jsonl").is_file():
             return []
         events = []
-        for line in self.file("log.jsonl").read_text(encoding="utf-8").splitlines():
+        for line in self.file("log.jsonl").read_text(encoding="utf-8", errors="replace").split("\n"):
             try:
                 events.append(json.loads(line))
             except ValueError:
