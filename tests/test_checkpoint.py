@@ -152,8 +152,8 @@ def test_an_optimizer_goes_on_as_if_nothing_had_happened(part: dict[str, Any], t
     def step(model: nn.Module, optimizer: torch.optim.Optimizer, number: int) -> None:
         generator = torch.Generator().manual_seed(number)
         optimizer.zero_grad()
-        model(torch.randn(2, 1, 6, 6, generator=generator)).square().sum().backward()
-        optimizer.param_groups[0]["lr"] = 0.1 / (1 + number)
+        model(torch.randn(2, 1, 6, 6, generator=generator)).square().mean().backward()
+        optimizer.param_groups[0]["lr"] = 1e-3 / (1 + number)
         optimizer.step()
 
     model, other = network(), network()

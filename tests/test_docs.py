@@ -25,7 +25,11 @@ def commands(page: Path) -> list[str]:
     text = page.read_text(encoding="utf-8")
     lines = [line for kind, block in BLOCK.findall(text) if kind == "bash" for line in block.splitlines()]
     found = [line.split("  #")[0].strip() for line in lines] + INLINE.findall(text)
-    return [line for line in found if line.startswith("segdistill ") and "..." not in line and "COMMAND" not in line]
+    return [
+        line
+        for line in found
+        if line.startswith("segdistill ") and "..." not in line and "COMMAND" not in line
+    ]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -39,7 +43,9 @@ def test_commands_parse(page: Path) -> None:
             while hasattr(command, "resolve_command"):
                 name, command, rest = command.resolve_command(context, rest)
             required = [p for p in command.params if p.required and p.param_type_name == "argument"]
-            assert command.make_context(name, list(rest), parent=context, resilient_parsing=not (rest and required))
+            assert command.make_context(
+                name, list(rest), parent=context, resilient_parsing=not (rest and required)
+            )
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -64,7 +70,9 @@ class Net(nn.Module):
 
 def test_python_blocks_of_the_readme_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    make_phantom(Path("Dataset101_Sarcoma"), patients=8, size=(24, 24, 24), modalities=("CT", "PET"), difficulty=0)
+    make_phantom(
+        Path("Dataset101_Sarcoma"), patients=8, size=(24, 24, 24), modalities=("CT", "PET"), difficulty=0
+    )
     image, label = torch.randn(2, 2, 16, 16, 16), torch.zeros(2, 1, 16, 16, 16, dtype=torch.int16)
     names = {
         "image": image,
@@ -74,7 +82,13 @@ def test_python_blocks_of_the_readme_run(tmp_path: Path, monkeypatch: pytest.Mon
     }
     for kind, block in BLOCK.findall((ROOT / "README.md").read_text(encoding="utf-8")):
         if kind == "python":
-            block = block.replace('"stages.2"', '"down3"').replace('"head.0"', '"up1"').replace('"epochs": 50', '"epochs": 1')
-            code = block.replace('"Dataset101_Sarcoma"}', '"Dataset101_Sarcoma", "patch_size": [16] * 3, "workers": 0}')
+            block = (
+                block.replace('"stages.2"', '"down3"')
+                .replace('"head.0"', '"up1"')
+                .replace('"epochs": 50', '"epochs": 1')
+            )
+            code = block.replace(
+                '"Dataset101_Sarcoma"}', '"Dataset101_Sarcoma", "patch_size": [16] * 3, "workers": 0}'
+            )
             exec(compile(code, "README.md", "exec"), names)  # noqa: S102
     assert segdistill.Run.open("runs/mine").finished

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -123,7 +122,7 @@ def test_open(run: Run, tmp_path: Path) -> None:
     with pytest.raises(SegdistillError, match="is not a run: no such folder; a run is what"):
         Run.open(tmp_path / "nowhere")
     run.file("recipe.yaml").unlink()
-    with pytest.raises(SegdistillError, match="is not a run: it has no run.json and recipe.yaml"):
+    with pytest.raises(SegdistillError, match=r"is not a run: it has no run\.json and recipe\.yaml"):
         Run.open(run.path)
 
 
@@ -193,4 +192,4 @@ def test_one_process_at_a_time(run: Run, recipe: Recipe) -> None:
 
 def test_run_json_is_plain_json(run: Run) -> None:
     assert json.loads((run.path / "run.json").read_text(encoding="utf-8"))["format"] == 1
-    assert not [name for name in os.listdir(run.path) if "partial" in name]
+    assert not [path for path in run.path.iterdir() if "partial" in path.name]

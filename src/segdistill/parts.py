@@ -139,8 +139,10 @@ def _steps(location: Sequence[int | str], data: Any) -> list[str]:
     """What of a pydantic location leads through `data`: keys and numbers, not the names of union branches."""
     steps = []
     for step in location:
-        inside = isinstance(data, Mapping) and step in data
-        if inside or (isinstance(data, list | tuple) and isinstance(step, int)):
+        inside = step in data if isinstance(data, Mapping) else False
+        if isinstance(data, list | tuple) and isinstance(step, int):
+            inside = step < len(data)
+        if inside:
             steps.append(str(step))
             data = data[step]
     return steps

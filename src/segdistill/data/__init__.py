@@ -11,7 +11,7 @@ from segdistill.data.dataset import Case, Dataset
 from segdistill.data.scan import Scan
 from segdistill.errors import SegdistillError
 
-__all__ = ["LAYOUTS", "Case", "Dataset", "Layout", "find_layout", "open_dataset"]
+__all__ = ["LAYOUTS", "Case", "Dataset", "Layout", "dataset_folder", "find_layout", "open_dataset"]
 
 
 @dataclass(frozen=True)
@@ -50,13 +50,13 @@ def open_dataset(path: Path | str, layout: str | None = None) -> Dataset:
     Raises:
         SegdistillError: no such folder, no layout fits, or its files do not agree with each other.
     """
-    folder = _folder(path)
+    folder = dataset_folder(path)
     return LAYOUTS[find_layout(folder, layout)].read(folder)
 
 
 def find_layout(path: Path | str, layout: str | None = None) -> str:
     """The name of the first layout that the folder looks like, or `layout` if that is one."""
-    folder = _folder(path)
+    folder = dataset_folder(path)
     if layout is not None:
         if layout not in LAYOUTS:
             raise SegdistillError(f"there is no layout {layout!r}; layouts are {', '.join(LAYOUTS)}")
@@ -70,10 +70,12 @@ def find_layout(path: Path | str, layout: str | None = None) -> str:
     raise SegdistillError(f"{folder} has none of the layouts known: {expected}")
 
 
-def _folder(path: Path | str) -> Path:
+def dataset_folder(path: Path | str) -> Path:
+    """The folder that is meant, by its own name or that of the dataset.json in it; SegdistillError where there is none."""
     folder = Path(path).expanduser()
     if folder.name == "dataset.json":
         folder = folder.parent
     if not folder.is_dir():
-        raise SegdistillError(f"{folder} is not a folder; data.path should name the folder of a dataset")
+        here = "" if folder.is_absolute() else f", seen from {Path.cwd()}"
+        raise SegdistillError(f"{folder} is not a folder{here}; data.path should name the folder of a dataset")
     return folder

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from segdistill.data import LAYOUTS, find_layout
+from segdistill.data import LAYOUTS, dataset_folder, find_layout
 from segdistill.data.dataset import Case, Dataset
 from segdistill.data.finding import Finding
 from segdistill.data.geometry import Geometry
@@ -40,11 +40,11 @@ def check(path: Path | str, layout: str | None = None) -> list[Finding]:
     Looks for missing and unreadable files, NaN, geometry that differs between channels or label, undeclared
     values, empty labels, images without contrast, classes that no label holds, and identical images.
     """
-    folder = Path(path)
     try:
+        folder = dataset_folder(path)
         scan = LAYOUTS[find_layout(folder, layout)].scan(folder)
     except SegdistillError as error:
-        return [Finding("error", None, folder, str(error))]
+        return [Finding("error", None, Path(path), str(error))]
     dataset, known = scan.dataset, {(f.case, f.file) for f in scan.findings}
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         results = pool.map(lambda case: look(case, dataset), dataset.cases)

@@ -140,7 +140,7 @@ class Dataset:
         ):
             known = ", ".join(f"{name}: {value}" for name, value in self.labels.items())
             raise SegdistillError(
-                f"labels: {dict(labels)} should give each class one or more of the values "
+                f"data.labels: {dict(labels)} should give each class one or more of the values "
                 f"{', '.join(map(str, choices))}, none of them twice; {self.path} has {known}"
             )
         rest = tuple(value for value in choices if value not in named)

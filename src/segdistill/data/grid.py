@@ -122,7 +122,7 @@ def plan_grid(
     )
     if math.prod(resampled) > LARGEST:
         raise SegdistillError(
-            f"spacing {after} mm would make an image of {' x '.join(map(str, resampled))} voxels; "
+            f"data.spacing: {after} mm would make an image of {' x '.join(map(str, resampled))} voxels; "
             "ask for a coarser one"
         )
     origin, target = _cropped(resampled, crop)
@@ -197,7 +197,7 @@ def _target_spacing(before: tuple[float, ...], wanted: Sequence[float | None] | 
         return before
     if len(wanted) != len(before) or any(step is not None and not 0 < step < math.inf for step in wanted):
         raise SegdistillError(
-            f"spacing {list(wanted)} must be {len(before)} positive numbers of mm (or null to keep)"
+            f"data.spacing: {list(wanted)} must be {len(before)} positive numbers of mm (or null to keep)"
         )
     return tuple(old if new is None else float(new) for old, new in zip(before, wanted, strict=True))
 
@@ -208,7 +208,7 @@ def _cropped(shape: tuple[int, ...], crop: Crop | None) -> tuple[tuple[int, ...]
         return (0,) * len(shape), shape
     if len(crop) != len(shape):
         raise SegdistillError(
-            f"crop {list(crop)} must have {len(shape)} entries: a size, [start, stop] or null"
+            f"data.crop: {list(crop)} must have {len(shape)} entries: a size, [start, stop] or null"
         )
     origin, target = [], []
     for n, cut in zip(shape, crop, strict=True):
@@ -219,7 +219,7 @@ def _cropped(shape: tuple[int, ...], crop: Crop | None) -> tuple[tuple[int, ...]
         else:
             start, stop = cut
         if stop <= start or start >= n or stop <= 0:
-            raise SegdistillError(f"crop {list(crop)} leaves nothing of an image of shape {shape}")
+            raise SegdistillError(f"data.crop: {list(crop)} leaves nothing of an image of shape {shape}")
         origin.append(start)
         target.append(stop - start)
     return tuple(origin), tuple(target)

@@ -15,10 +15,11 @@ from typing import Any, Literal
 
 import numpy as np
 
+from segdistill.data.case_files import read_channels, read_classes
 from segdistill.data.dataset import Case, Dataset
 from segdistill.data.geometry import Geometry
 from segdistill.data.grid import Crop, Grid, plan_grid
-from segdistill.data.image import read_geometry, read_image, read_label
+from segdistill.data.image import read_geometry
 from segdistill.data.intensity import Intensity, Measured, describe_intensity, guess_kind, make_intensity
 from segdistill.data.workers import in_processes
 from segdistill.errors import SegdistillError
@@ -181,10 +182,10 @@ def _intensities(dataset: Dataset, overrides: Mapping[str, Any]) -> list[Intensi
     for name in overrides:
         if name not in dataset.channels:
             raise SegdistillError(
-                f"channels.{name}: no such channel; {dataset.name} has {', '.join(dataset.channels)}"
+                f"data.channels.{name}: no such channel; {dataset.name} has {', '.join(dataset.channels)}"
             )
     return [
-        make_intensity(overrides.get(name, {"type": guess_kind(name)}), f"channels.{name}")
+        make_intensity(overrides.get(name, {"type": guess_kind(name)}), f"data.channels.{name}")
         for name in dataset.channels
     ]
 
@@ -198,7 +199,7 @@ def _spacing(
         each = [plan_grid(geometry, None, dims).spacing for geometry in geometries]
         return tuple(float(step) for step in np.median(each, axis=0))
     if isinstance(wanted, str):
-        raise SegdistillError(f"spacing: {wanted!r} must be median, null, or a list of mm for each axis")
+        raise SegdistillError(f"data.spacing: {wanted!r} must be median, null, or a list of mm for each axis")
     return None if wanted is None else tuple(wanted)
 
 
@@ -217,7 +218,7 @@ def _measured(
         values = np.concatenate([of_case[k] for of_case in drawn])
         if not values.size:
             raise SegdistillError(
-                f"channels.{channels[k].name}: no voxel to measure in the {len(cases)} training cases; "
+                f"data.channels.{channels[k].name}: no voxel to measure in the {len(cases)} training cases; "
                 "are their labels empty? Else override it with {type: zscore} or {type: window, ...}"
             )
         result[k] = replace(channels[k], statistics=part.measure(values))
@@ -227,12 +228,8 @@ def _measured(
 def _draw(case: Case, dataset: Dataset, wanted: Mapping[int, Measured]) -> dict[int, np.ndarray]:
     """Up to VALUES_A_CASE values of each channel that asks for them, the same ones every time."""
     try:
-        image, _ = read_image(case.images)
-        foreground = _foreground(case, dataset, image.shape[1:])
-        if foreground.shape != image.shape[1:] or len(image) != len(dataset.channels):
-            raise SegdistillError(
-                f"{image.shape} is not {len(dataset.channels)} channels on the label's {foreground.shape}"
-            )
+        image, geometry = read_channels(case.images, dataset.channels)
+        foreground = _foreground(case, dataset, geometry)
         rng = np.random.default_rng(0)
         drawn = {}
         for k, part in wanted.items():
@@ -245,10 +242,10 @@ def _draw(case: Case, dataset: Dataset, wanted: Mapping[int, Measured]) -> dict[
         raise SegdistillError(f"case {case.id}: {error}") from error
 
 
-def _foreground(case: Case, dataset: Dataset, shape: tuple[int, ...]) -> np.ndarray:
+def _foreground(case: Case, dataset: Dataset, grid: Geometry) -> np.ndarray:
     if case.label is None:
-        return np.zeros(shape, bool)
-    return np.asarray((dataset.encode(read_label(case.label)[0]) > 0).any(axis=0))
+        return np.zeros(grid.shape, bool)
+    return np.asarray((read_classes(case.label, dataset, case.images[0], grid) > 0).any(axis=0))
 
 
 def _channel(values: dict[str, Any], where: str) -> Channel:

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
+from segdistill.data.case_files import read_channels, read_classes
 from segdistill.data.dataset import Case, Dataset
 from segdistill.data.fingerprint import fingerprint
 from segdistill.data.grid import Grid, label_to_grid, to_grid
-from segdistill.data.image import read_image, read_label
 from segdistill.data.plan import Plan
 from segdistill.data.store import Store
 from segdistill.data.workers import in_processes
@@ -34,25 +34,14 @@ def preprocess_case(
     Raises:
         SegdistillError: files that cannot be read or do not fit each other or the plan.
     """
-    raw, geometry = read_image(images)
-    if len(raw) != len(plan.channels):
-        names = ", ".join(channel.name for channel in plan.channels)
-        raise SegdistillError(
-            f"{images[0]}: {len(raw)} channels where {len(plan.channels)} are expected ({names})"
-        )
+    raw, geometry = read_channels(images, [channel.name for channel in plan.channels])
     grid = plan.grid(geometry)
     image = to_grid(raw, grid, "cubic")
     for channel, values in zip(plan.channels, image, strict=True):
         values[grid.inside] = channel.intensity(values[grid.inside], channel.statistics)
     if label is None:
         return image, None, grid
-    classes, of_label = read_label(label)
-    if not of_label.same_grid(geometry):
-        raise SegdistillError(
-            f"{label} lies on another grid ({of_label.describe()}) than {images[0]} ({geometry.describe()}); "
-            "resample the label to the image"
-        )
-    return image, label_to_grid(_encoded(plan.dataset, classes, label), grid), grid
+    return image, label_to_grid(read_classes(label, plan.dataset, images[0], geometry), grid), grid
 
 
 def preprocess(dataset: Dataset, plan: Plan, root: Path, *, workers: int = 1) -> Store:
@@ -102,10 +91,3 @@ def _store_case(case: Case, store: Store) -> None:
         store.add(case.id, image, label, none if label is None else foreground_voxels(label, seed), grid)
     except SegdistillError as error:
         raise SegdistillError(f"case {case.id}: {error}") from error
-
-
-def _encoded(dataset: Dataset, classes: np.ndarray, path: Path) -> np.ndarray:
-    try:
-        return dataset.encode(classes)
-    except SegdistillError as error:
-        raise SegdistillError(f"{path}: {error}") from error

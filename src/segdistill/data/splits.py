@@ -111,7 +111,7 @@ def make_splits(
         if isinstance(test, float | int):
             if not 0 <= test < 1:
                 raise SegdistillError(
-                    f"test: {test} must be a share from 0 to below 1, or a list of case ids"
+                    f"data.splits.test: {test} must be a share from 0 to below 1, or a list of case ids"
                 )
             take("test", _first(free, patient, seed, round(test * patients_in_all)))
         elif "test" in subsets:
@@ -138,9 +138,11 @@ def _patient(id: str, group: str | None) -> str:
     try:
         match = re.search(group, id)
     except re.error as error:
-        raise SegdistillError(f"group: {group!r} is not a regular expression ({error})") from error
+        raise SegdistillError(f"data.splits.group: {group!r} is not a regular expression ({error})") from error
     if match is None:
-        raise SegdistillError(f"group: {group!r} does not match the case {id!r}; every case needs a patient")
+        raise SegdistillError(
+            f"data.splits.group: {group!r} does not match the case {id!r}; every case needs a patient"
+        )
     return (match[1] if match.re.groups else None) or match[0]
 
 
@@ -157,12 +159,12 @@ def _first(ids: Sequence[str], patient: dict[str, str], seed: int, count: int) -
 def _fold(ids: Sequence[str], patient: dict[str, str], seed: int, folds: int, fold: int) -> list[str]:
     if folds < 2 or not 0 <= fold < folds:
         raise SegdistillError(
-            f"fold: {fold} of folds: {folds} does not exist; at least 2 folds, counted from 0"
+            f"data.splits.fold: {fold} of folds: {folds} does not exist; at least 2 folds, counted from 0"
         )
     patients = _ordered(ids, patient, seed)
     if len(patients) < folds:
         raise SegdistillError(
-            f"folds: {folds} folds need as many patients, but {len(patients)} are left after the test set; "
+            f"data.splits.folds: {folds} folds need as many patients, but {len(patients)} are left after the test set; "
             "ask for fewer folds, a smaller test share, or give lists of train and validation cases"
         )
     chosen = set(patients[fold::folds])
@@ -173,10 +175,12 @@ def _all_usable(ids: Sequence[str], name: str, known: Iterable[str], usable: Ite
     unknown, unlabelled = sorted(set(ids) - set(known)), sorted(set(ids) & set(known) - set(usable))
     if unknown:
         some = ", ".join(sorted(known)[:3])
-        raise SegdistillError(f"{name}: no such case {', '.join(unknown[:3])!r}; the dataset has {some}, ...")
+        raise SegdistillError(
+            f"data.splits.{name}: no such case {', '.join(unknown[:3])!r}; the dataset has {some}, ..."
+        )
     if unlabelled:
         raise SegdistillError(
-            f"{name}: {', '.join(unlabelled[:3])!r} has no label; only labelled cases can be split"
+            f"data.splits.{name}: {', '.join(unlabelled[:3])!r} has no label; only labelled cases can be split"
         )
 
 
@@ -185,7 +189,7 @@ def _check(splits: Splits, patient: dict[str, str]) -> None:
     for name, ids in asdict(splits).items():
         if not ids and name != "test":
             raise SegdistillError(
-                f"the {name} set is empty; name its cases, or change folds, test or the folders"
+                f"data.splits: the {name} set is empty; name its cases, or change folds, test or the folders"
             )
         for id in ids:
             other, other_id = home.setdefault(patient[id], (name, id))

@@ -11,8 +11,9 @@ from torch import nn
 
 from segdistill.atomic import write_json
 from segdistill.data import open_dataset
+from segdistill.data.case_files import read_classes
 from segdistill.data.dataset import Case, Dataset
-from segdistill.data.image import read_geometry, read_label, suffix
+from segdistill.data.image import read_geometry, suffix
 from segdistill.errors import SegdistillError
 from segdistill.evaluation.baselines import all_background, centred_ellipsoid
 from segdistill.evaluation.metrics import case_metrics
@@ -84,12 +85,12 @@ def evaluate(
 def scorer(case: Case, dataset: Dataset, run: Run) -> Callable[[np.ndarray], Rows]:
     """A function from an answer for this case to its rows."""
     assert case.label is not None
-    label, geometry = read_label(case.label)
-    reference = dataset.encode(label)
+    grid = read_geometry(case.images[0])
+    reference = read_classes(case.label, dataset, case.images[0], grid)
     tolerance = run.recipe.evaluate.tolerance_mm
 
     def score(answer: np.ndarray) -> Rows:
-        found = case_metrics(answer, reference, geometry.spacing, dataset.classes, dataset.regions, tolerance)
+        found = case_metrics(answer, reference, grid.spacing, dataset.classes, dataset.regions, tolerance)
         return [{"case": case.id} | row for row in found]
 
     return score
