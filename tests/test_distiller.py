@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segdistill.align import Convolution, Interpolation, resize
-from segdistill.distiller import Distiller, Term, two_classes
+from segdistill.distiller import Distiller, two_classes
 from segdistill.losses.feature.attention_transfer import AttentionTransfer
 from segdistill.losses.feature.mse import MSE
 from segdistill.losses.response.kl import KL
@@ -16,6 +16,7 @@ from segdistill.losses.segmentation import IGNORE, DiceFocal
 from segdistill.networks.stages import name_stages
 from segdistill.schedules import Constant, Linear, Window
 from segdistill.teachers.teacher import Teacher
+from segdistill.term import Term
 
 
 class Tiny(nn.Module):

@@ -90,5 +90,5 @@ def test_python_blocks_of_the_readme_run(tmp_path: Path, monkeypatch: pytest.Mon
             code = block.replace(
                 '"Dataset101_Sarcoma"}', '"Dataset101_Sarcoma", "patch_size": [16] * 3, "workers": 0}'
             )
-            exec(compile(code, "README.md", "exec"), names)  # noqa: S102
+            exec(compile(code, "README.md", "exec"), names)
     assert segdistill.Run.open("runs/mine").finished

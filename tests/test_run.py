@@ -179,7 +179,7 @@ def test_one_process_at_a_time(run: Run, recipe: Recipe) -> None:
     with another_process(run) as other:
         with pytest.raises(SegdistillError, match="is being written by another process"), run.locked():
             pytest.fail("two at once")
-        with pytest.raises(SegdistillError, match="is being written by another process"):
+        with pytest.raises(SegdistillError, match="is being written by another process"), run.locked():
             Run.create(run.path, recipe, kind="alone", if_exists="overwrite")
         assert files(run) == before | {".lock": b""}
         other.kill()  # what is killed keeps no lock

@@ -17,7 +17,7 @@ _HOME = {
     "Run": "segdistill.run",
     "SegdistillError": "segdistill.errors",
     "Teacher": "segdistill.teachers.teacher",
-    "Term": "segdistill.distiller",
+    "Term": "segdistill.term",
     "distill": "segdistill.training.distill",
     "evaluate": "segdistill.evaluation.evaluate",
     "name_stages": "segdistill.networks.stages",
@@ -41,7 +41,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from segdistill.distiller import Distiller, Term
+    from segdistill.distiller import Distiller
     from segdistill.errors import SegdistillError
     from segdistill.evaluation.evaluate import evaluate
     from segdistill.evaluation.predict import predict
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from segdistill.recipe import Recipe
     from segdistill.run import Run
     from segdistill.teachers.teacher import Teacher
+    from segdistill.term import Term
     from segdistill.training.distill import distill
     from segdistill.training.train import train
 

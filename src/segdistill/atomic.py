@@ -30,7 +30,7 @@ def replacing(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise SegdistillError(
             f"{path} could not be written ({error.strerror or error}); what was there before is unchanged. "
-            "Free some disk space or choose another folder, then run the command again with --resume"
+            "Free some disk space or choose another folder, then run the command again (--resume goes on with a run)"
         ) from error
     finally:
         with suppress(OSError):  # such as a parent that is a file: the error above says it better

@@ -19,7 +19,10 @@ def save(path: Path, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) ->
     """Write tensors and JSON state into one file, wholly or not at all."""
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     with replacing(path) as temporary:
-        save_file(plain, str(temporary), metadata={"state": json.dumps(state)})
+        try:
+            save_file(plain, str(temporary), metadata={"state": json.dumps(state)})
+        except SafetensorError as error:  # its own kind also for a full disk
+            raise OSError(str(error)) from error
 
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -10,7 +10,7 @@ from torch import nn
 from segdistill.atomic import write_json
 from segdistill.cost import count, measure
 from segdistill.errors import SegdistillError
-from segdistill.model import Facts, build_network, facts_of
+from segdistill.model import Facts, architecture, build_network, facts_of
 from segdistill.networks import NETWORKS, PRESETS
 from segdistill.parts import unknown
 from segdistill.run import Run, machine
@@ -33,7 +33,7 @@ def cost_of(target: str, size: tuple[int, ...] | None, channels: int, classes: i
     if Path(target).is_dir():
         run = Run.open(target)
         own = facts_of(run)
-        spec = run.info["architecture"]["part"]
+        spec = architecture(run)["part"]
         facts = Facts(own.spatial_dims, own.in_channels, own.out_channels, size or own.image_size)
     elif target in NETWORKS or target in PRESETS:
         spec = {"preset": target} if target in PRESETS else {"type": target}

@@ -12,7 +12,7 @@ from segdistill.data.phantom import make_phantom
 from segdistill.errors import SegdistillError
 from segdistill.evidence import gather
 from segdistill.recipe import Recipe
-from segdistill.run import IfExists
+from segdistill.run import IfExists, Run
 from segdistill.training.distill import alone, distill, teach_first
 
 # Small enough for minutes on two cores, large enough that something is learned.
@@ -44,17 +44,14 @@ def demonstrate(out: Path, if_exists: IfExists = "fail") -> Path:
     Raises:
         SegdistillError: `out` exists and nothing was said about that.
     """
-    if out.exists() and any(out.iterdir()):
-        if if_exists == "fail":
+    if if_exists == "fail":
+        Run(out).must_be_new()
+    elif if_exists == "overwrite" and Run(out).exists:
+        if not (out / "data" / "dataset.json").is_file():
             raise SegdistillError(
-                f"{out} exists: --resume goes on with it, --overwrite replaces it, --out names another folder"
+                f"{out} is not a demo's folder (no data/dataset.json), so it is left as it is; choose another --out"
             )
-        if if_exists == "overwrite":
-            if not (out / "data" / "dataset.json").is_file():
-                raise SegdistillError(
-                    f"{out} is not a demo's folder (no data/dataset.json), so it is left as it is; choose another --out"
-                )
-            shutil.rmtree(out)
+        shutil.rmtree(out)
     say = Console(stderr=True).print
     say("[bold]1/6[/bold] synthetic PET/CT/MR patients")
     if not (out / "data" / "dataset.json").is_file():

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from segdistill.costing import keep_cost
 from segdistill.evaluation.evaluate import evaluate
+from segdistill.model import architecture
 from segdistill.report import build
 from segdistill.run import Run
 
@@ -26,7 +27,7 @@ def gather(runs: Sequence[Run], out: Path | None = None) -> Path:
             if (path / "run.json").is_file():
                 everyone.setdefault(path.resolve(), Run.open(path))
     for run in everyone.values():
-        own = run.info["architecture"]["part"]["type"] == "python"
+        own = architecture(run)["part"]["type"] == "python"
         if not run.file("metrics.json").is_file() and not own and run.splits.test:
             evaluate(run)
         if not run.file("cost.json").is_file() and not own:

@@ -57,9 +57,24 @@ def build_network(spec: Mapping[str, Any], facts: Facts, place: str) -> nn.Modul
     return build(NETWORKS, resolve_network(spec, facts, place), place, **given, image_size=facts.image_size)
 
 
+def architecture(run: Run) -> dict[str, Any]:
+    """The record of a run's network in run.json, as `describe` made it.
+
+    Raises:
+        SegdistillError: the run was stopped before it had a network.
+    """
+    found = run.info.get("architecture")
+    if not isinstance(found, dict):
+        raise SegdistillError(
+            f"{run.file('run.json')} names no network: the run was stopped before training began; go on with it "
+            "by the command that began it and --resume"
+        )
+    return found
+
+
 def facts_of(run: Run) -> Facts:
     """The data facts that a run's network was made for."""
-    facts = run.info["architecture"]["facts"]
+    facts = architecture(run)["facts"]
     return Facts(**{**facts, "image_size": tuple(facts["image_size"])})
 
 
@@ -72,7 +87,7 @@ def load_network(run: Run, which: str = BEST, *, network: nn.Module | None = Non
     Raises:
         SegdistillError: no checkpoint, or one of another architecture.
     """
-    spec = run.info["architecture"]["part"]
+    spec = architecture(run)["part"]
     if network is None and spec["type"] == "python":
         raise SegdistillError(
             f"{run.path} trained a network of your own ({spec['class']}): give it in Python, "

@@ -120,15 +120,16 @@ def explain(error: ValidationError, place: str, model: type[BaseModel], data: An
     start = [place] if place else []
     lines: list[str] = []
     wrong: dict[tuple[str, str], list[str]] = {}  # what each branch of a union says of one value
-    for problem in error.errors():
-        path = [*start, *_steps(problem["loc"], data)]
+    problems = [([*start, *_steps(problem["loc"], data)], problem) for problem in error.errors()]
+    for path, problem in problems:
+        inside = any(len(path) < len(other) and other[: len(path)] == path for other, _ in problems)
         if problem["type"] == "extra_forbidden":
             known = _fields_at(model, path[len(start) : -1])
             what = unknown(path[-1], known) if known else f"{path[-1]!r} is unknown"
             lines.append(": ".join([*filter(None, [".".join(path[:-1])]), what]))
         elif problem["type"] == "missing":
             lines.append(f"{'.'.join([*path, str(problem['loc'][-1])])}: is required")
-        else:
+        elif not inside:  # else the item of a list, or another branch of a union, says it better
             told = wrong.setdefault((".".join(path), reprlib.repr(problem["input"])), [])
             told.append(problem["msg"].removeprefix("Input should be ") if told else problem["msg"])
     lines += [f"{where}: {' or '.join(told)}, got {value}" for (where, value), told in wrong.items()]

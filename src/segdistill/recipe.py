@@ -20,6 +20,7 @@ from segdistill.parts import complete, explain, unknown
 PositiveInt = Annotated[int, Field(ge=1)]
 NonNegative = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Settings = dict[str, Any]
 Part = Annotated[Settings, BeforeValidator(lambda part: {"type": part} if isinstance(part, str) else part)]
 """`{type: NAME, setting: value, ...}`; the name alone is the part with its defaults."""
@@ -155,7 +156,7 @@ class TrainSection(Section):
     early_stopping: EarlyStopping | None = None
     share_every: Annotated[int, Field(ge=0)] = 10
     """Epochs between measurements of each term's share of the student's gradient; 0 never measures."""
-    seed: int = 0
+    seed: Seed = 0
     tensorboard: bool = False
 
 
@@ -331,7 +332,7 @@ def read(source: str | Path | Mapping[str, Any]) -> dict[str, Any]:
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        raise SegdistillError(f"recipe {path}: not readable as YAML: {error}") from None
+        raise SegdistillError(f"recipe {path}: not readable as YAML: {_in_a_line(error)}") from None
     if not isinstance(data, dict):
         raise SegdistillError(
             f"recipe {path}: expected sections (data, student, terms, ...), got {type(data).__name__}"
@@ -347,10 +348,18 @@ def parse_override(text: str) -> dict[str, Any]:
     try:
         nested: Any = yaml.safe_load(value) if value else None
     except yaml.YAMLError as error:
-        raise SegdistillError(f"{text!r}: the value is not readable as YAML: {error}") from None
+        raise SegdistillError(f"{text!r}: the value is not readable as YAML: {_in_a_line(error)}") from None
     for step in reversed(key.strip().split(".")):
         nested = {step: nested}
     return nested
+
+
+def _in_a_line(error: Exception) -> str:
+    """What YAML has to say, and where; without its drawing of the place."""
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        place = f"line {error.problem_mark.line + 1}, column {error.problem_mark.column + 1}"
+        return ": ".join(filter(None, (place, error.context, error.problem)))
+    return " ".join(str(error).split())
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -38,7 +38,7 @@ class Run:
 
     @classmethod
     def create(cls, path: Path, recipe: Recipe, *, kind: str, if_exists: IfExists = "fail") -> Run:
-        """Make the folder with recipe.yaml and run.json, or go on with one that exists.
+        """Make the folder with recipe.yaml and run.json, or go on with one that exists. Call it while `locked`.
 
         Raises:
             SegdistillError: the folder exists and nothing was said; or it holds another recipe and `resume` was said.
@@ -55,10 +55,9 @@ class Run:
                 )
             if if_exists == "resume":
                 return run._same_recipe(recipe)
-            with run.locked():
-                for entry in run.path.iterdir():
-                    if entry.name != ".lock":
-                        shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+            for entry in run.path.iterdir():
+                if entry.name != ".lock":
+                    shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
         return run._begin(recipe, kind)
 
     @classmethod
@@ -79,7 +78,9 @@ class Run:
     @property
     def exists(self) -> bool:
         """Whether there is anything at the run's path."""
-        return self.path.exists() and not (self.path.is_dir() and not any(self.path.iterdir()))
+        return self.path.is_file() or (
+            self.path.is_dir() and any(e.name != ".lock" for e in self.path.iterdir())
+        )
 
     @property
     def _hardly_begun(self) -> bool:
@@ -88,11 +89,14 @@ class Run:
         return {name for name in names if ".partial." not in name} <= {".lock", "recipe.yaml"}
 
     def must_be_new(self) -> None:
-        """Raise where the folder exists already."""
+        """Raise where the folder exists already, or cannot be made."""
         if self.exists:
             raise SegdistillError(
                 f"{self.path} exists: --resume goes on with it, --overwrite replaces it, --out names another folder"
             )
+        file = next((above for above in self.path.parents if above.is_file()), None)
+        if file is not None:
+            raise SegdistillError(f"{self.path} cannot be made: {file} is a file; choose another --out")
 
     def _begin(self, recipe: Recipe, kind: str) -> Run:
         self.path.mkdir(parents=True, exist_ok=True)
@@ -168,9 +172,16 @@ class Run:
             SegdistillError: missing or broken.
         """
         try:
-            return json.loads(self.file(name).read_text(encoding="utf-8"))
+            value = json.loads(self.file(name).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise SegdistillError(f"{self.file(name)}: missing or broken ({error})") from None
+            raise SegdistillError(
+                f"{self.file(name)}: missing or broken ({error}); restore it, or begin the run anew with --overwrite"
+            ) from None
+        if not isinstance(value, dict):
+            raise SegdistillError(
+                f"{self.file(name)}: holds a {type(value).__name__} where a JSON object should be; restore it"
+            )
+        return value
 
     def update(self, **fields: Any) -> None:
         """Set fields of run.json."""
@@ -218,6 +229,8 @@ class Run:
         Raises:
             SegdistillError: another process is at work in it.
         """
+        if self.path.is_file():
+            raise SegdistillError(f"{self.path} is a file, not a run; choose another --out")
         self.path.mkdir(parents=True, exist_ok=True)
         with open(self.path / ".lock", "w") as file:
             try:

@@ -179,8 +179,8 @@ def test_outputs_that_are_no_logit_maps_are_refused() -> None:
         predict_logits(nn.AvgPool2d(2), random_image(1, 4, 4), (4, 4))
 
     class Named(nn.Module):
-        def forward(self, image: Tensor) -> dict[str, Tensor]:
-            return {"out": image}
+        def forward(self, image: Tensor) -> str:
+            return "tumour"
 
-    with pytest.raises(SegdistillError, match="returned dict"):
+    with pytest.raises(SegdistillError, match="must return a tensor of logits.*got str"):
         predict_logits(Named(), random_image(1, 4, 4), (4, 4))

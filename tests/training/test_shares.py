@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from segdistill.distiller import Distiller, Term
+from segdistill.distiller import Distiller
 from segdistill.losses.feature.attention_similarity import AttentionSimilarity
 from segdistill.losses.feature.mse import MSE
 from segdistill.losses.response.kl import KL
@@ -14,6 +14,7 @@ from segdistill.losses.segmentation import DiceFocal
 from segdistill.networks.unet import UNet
 from segdistill.schedules import Constant, Window
 from segdistill.teachers.teacher import Teacher
+from segdistill.term import Term
 from segdistill.training.shares import gradient_shares, warnings
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 
@@ -15,6 +16,9 @@ from segdistill.errors import SegdistillError
 
 USER_ERROR = 2
 INTERRUPTED = 130
+CANNOT_WRITE = {
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ENAMETOOLONG,
+}  # fmt: skip
 
 app = typer.Typer(
     name="segdistill",
@@ -44,6 +48,15 @@ def main() -> None:
     except SegdistillError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(USER_ERROR)
-    except KeyboardInterrupt:
-        print("stopped; what was finished is kept: the same command with --resume goes on", file=sys.stderr)
-        sys.exit(INTERRUPTED)
+    except OSError as error:
+        if error.errno not in CANNOT_WRITE:
+            raise
+        place = f"{error.filename}: " if error.filename else ""
+        print(
+            f"error: {place}{error.strerror}; free some disk space or choose another folder", file=sys.stderr
+        )
+        sys.exit(USER_ERROR)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:  # what typer makes of Ctrl-C
+            print("stopped; a run goes on with the same command and --resume", file=sys.stderr)
+        raise

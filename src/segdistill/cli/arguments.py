@@ -61,9 +61,10 @@ def check_device(device: str) -> str:
     """
     import torch
 
-    kind = device.split(":")[0]
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not there.get(kind, False):
-        have = ", ".join(name for name, is_there in there.items() if is_there)
-        raise SegdistillError(f"--device {device}: there is none on this machine (there is: {have})")
+    there = ["cpu", *["mps"] * torch.backends.mps.is_available(), *["cuda"] * torch.cuda.is_available()]
+    there += [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+    if device not in there:
+        raise SegdistillError(
+            f"--device {device}: there is none on this machine; choose from {', '.join(there)}"
+        )
     return device

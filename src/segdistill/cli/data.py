@@ -47,6 +47,7 @@ def check_command(
                 style=STYLES[finding.severity],
                 highlight=False,
                 markup=False,
+                soft_wrap=True,
             )
         errors = sum(finding.severity == "error" for finding in findings)
         warnings = sum(finding.severity == "warning" for finding in findings)
@@ -69,7 +70,7 @@ def phantom_command(
     difficulty: Annotated[
         float, typer.Option(min=0, max=1, help="0: tumours shine; 1: faint, small, hidden in one modality.")
     ] = 0.5,
-    seed: Annotated[int, typer.Option(help="Same seed, same patients.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same patients.")] = 0,
     overwrite: Overwrite = False,
 ) -> None:
     """Make synthetic PET/CT/MR patients with tumours, as an nnU-Net raw dataset."""

@@ -70,14 +70,18 @@ def distill_command(
 
       segdistill distill teach_former data.path=Dataset101_Sarcoma train.precision=bf16-mixed
     """
+    from segdistill.run import Run
     from segdistill.training.distill import alone, distill
 
     recipe, mode = recipe_from(words), if_exists(resume, overwrite)
     out = out or Path("runs") / recipe.name
+    out_alone = out.with_name(f"{out.name}_alone")
+    if baseline and mode == "fail":
+        Run(out_alone).must_be_new()  # before the student is trained, not after
     run = distill(recipe, out, if_exists=mode)
     runs = [run]
     if baseline:
-        runs.append(alone(recipe, out.with_name(f"{out.name}_alone"), if_exists=mode))
+        runs.append(alone(recipe, out_alone, if_exists=mode))
     _finish(runs, no_report)
 
 

@@ -71,11 +71,13 @@ def find_layout(path: Path | str, layout: str | None = None) -> str:
 
 
 def dataset_folder(path: Path | str) -> Path:
-    """The folder that is meant, by its own name or that of the dataset.json in it; SegdistillError where there is none."""
+    """The folder that is meant, by its own name or by the dataset.json in it; SegdistillError where there is none."""
     folder = Path(path).expanduser()
     if folder.name == "dataset.json":
         folder = folder.parent
     if not folder.is_dir():
         here = "" if folder.is_absolute() else f", seen from {Path.cwd()}"
-        raise SegdistillError(f"{folder} is not a folder{here}; data.path should name the folder of a dataset")
+        raise SegdistillError(
+            f"{folder} is not a folder{here}; data.path should name the folder of a dataset"
+        )
     return folder

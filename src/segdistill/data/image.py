@@ -17,6 +17,7 @@ from segdistill.errors import SegdistillError
 __all__ = [
     "FORMATS",
     "Geometry",
+    "check_writable",
     "read_geometry",
     "read_header",
     "read_image",
@@ -41,6 +42,13 @@ class Format:
     write: Callable[[Path, np.ndarray, Path, Geometry], None]
     photograph: bool
 
+
+UNFIT = {
+    ".mhd": "labels are written as one file, not as .mhd with .raw; ask for .mha",
+    ".jpg": "masks are not written as JPEG, which would blur them; ask for .png",
+    ".jpeg": "masks are not written as JPEG, which would blur them; ask for .png",
+}
+"""Formats that are read, but not written."""
 
 _nifti = Format(nifti.read, nifti.read, nifti.read_header, nifti.write, photograph=False)
 _itk = Format(simpleitk.read, simpleitk.read, simpleitk.read_header, simpleitk.write, photograph=False)
@@ -144,10 +152,19 @@ def write_label(path: Path, label: np.ndarray, like: Path) -> None:
     geometry = read_geometry(like)
     if tuple(label.shape) != geometry.shape:
         raise ValueError(f"label of shape {label.shape} does not fit {like} of shape {geometry.shape}")
-    target = _format(path)
-    if target is _picture and label.ndim != 2:
+    check_writable(path, label.ndim)
+    _format(path).write(path, _compact(label), like, geometry)
+
+
+def check_writable(path: Path, spatial_dims: int) -> None:
+    """Raise SegdistillError where a mask of so many axes cannot be written by that name.
+
+    `write_label` says so too; this is for telling it before a long computation.
+    """
+    if _format(path) is _picture and spatial_dims != 2:
         raise SegdistillError(f"{path}: a volume cannot be written as {suffix(path)}; ask for .nii.gz")
-    target.write(path, _compact(label), like, geometry)
+    if suffix(path) in UNFIT:
+        raise SegdistillError(f"{path}: {UNFIT[suffix(path)]}")
 
 
 def _compact(label: np.ndarray) -> np.ndarray:

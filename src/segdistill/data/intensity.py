@@ -1,7 +1,7 @@
 """What becomes of the numbers in a channel: one small part for each kind of image.
 
 A part is applied to an image channel: `part(channel, statistics)`. Most look at that channel alone. The
-measured ones (CT, PET) also need statistics of the training cases: `select` says which voxels count,
+measured ones (CT, PET, RGB) also need statistics of the training cases: `select` says which voxels count,
 `measure` draws the numbers from them.
 """
 
@@ -138,12 +138,22 @@ class Maximum:
 
 @dataclass(frozen=True)
 class RGB:
-    """Colour photographs: clipped to 0..`white` and divided by it, to [0, 1]; 65535 for 16-bit files."""
+    """Colour photographs: clipped to 0..`white` and divided by it, to [0, 1].
 
-    white: Annotated[float, Field(gt=0)] = 255.0
+    Without `white` it is 255, or 65535 where a training image holds more than 255 (files of 16 bit).
+    """
+
+    white: Annotated[float, Field(gt=0)] | None = None
+
+    def select(self, channel: np.ndarray, foreground: np.ndarray) -> np.ndarray:
+        return channel.max(keepdims=True).ravel()
+
+    def measure(self, values: np.ndarray) -> dict[str, float]:
+        return {"white": 255.0 if values.max() <= 255 else 65535.0}
 
     def __call__(self, channel: np.ndarray, statistics: Statistics) -> np.ndarray:
-        return (np.clip(channel, 0, self.white) / self.white).astype(np.float32)
+        white = self.white or statistics.get("white", 255.0)
+        return (np.clip(channel, 0, white) / white).astype(np.float32)
 
 
 @dataclass(frozen=True)

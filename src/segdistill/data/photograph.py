@@ -66,8 +66,6 @@ def turned(path: Path) -> bool:
 
 def write(path: Path, label: np.ndarray, like: Path, geometry: Geometry) -> None:
     """Write a mask (rows, columns) with its values as they are: 8 bit, or 16 where needed (PNG)."""
-    if path.suffix.lower() in (".jpg", ".jpeg"):
-        raise SegdistillError(f"{path}: masks are not written as JPEG, which would blur them; ask for .png")
     image = Image.fromarray(label if label.dtype == np.uint8 else label.astype(np.uint16))
     with replacing(path) as temporary:
         image.save(temporary)

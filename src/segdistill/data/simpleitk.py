@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,6 @@ import numpy as np
 
 from segdistill.atomic import replacing
 from segdistill.data.geometry import Geometry
-from segdistill.errors import SegdistillError
 
 # ITK's world is LPS, ours RAS
 FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -44,8 +44,6 @@ def write(path: Path, label: np.ndarray, like: Path, geometry: Geometry) -> None
     """Write `label` (array order x, y, z) with the geometry given, compressed."""
     import SimpleITK
 
-    if path.suffix.lower() == ".mhd":
-        raise SegdistillError(f"{path}: labels are written as one file, not as .mhd with .raw; ask for .mha")
     image = SimpleITK.GetImageFromArray(np.ascontiguousarray(label.T))
     dims = label.ndim
     affine = FLIP @ geometry.affine
@@ -55,6 +53,16 @@ def write(path: Path, label: np.ndarray, like: Path, geometry: Geometry) -> None
     image.SetDirection((affine[:dims, :dims] / spacing).ravel().tolist())
     with replacing(path) as temporary:
         SimpleITK.WriteImage(image, str(temporary), True)
+        if not _holds(temporary, label):  # ITK itself does not notice a full disk
+            raise OSError(errno.ENOSPC, "not all of it was written; is the disk full?")
+
+
+def _holds(path: Path, label: np.ndarray) -> bool:
+    """Whether a file can be read and holds this label."""
+    try:
+        return bool(np.array_equal(read(path)[0][0], label))
+    except RuntimeError:
+        return False
 
 
 def _describe(image: Any, components: int | None = None) -> tuple[int, Geometry]:

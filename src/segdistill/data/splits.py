@@ -138,7 +138,9 @@ def _patient(id: str, group: str | None) -> str:
     try:
         match = re.search(group, id)
     except re.error as error:
-        raise SegdistillError(f"data.splits.group: {group!r} is not a regular expression ({error})") from error
+        raise SegdistillError(
+            f"data.splits.group: {group!r} is not a regular expression ({error})"
+        ) from error
     if match is None:
         raise SegdistillError(
             f"data.splits.group: {group!r} does not match the case {id!r}; every case needs a patient"

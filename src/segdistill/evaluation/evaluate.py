@@ -47,7 +47,7 @@ def evaluate(
     Raises:
         SegdistillError: no such cases, or data that is no longer there.
     """
-    dataset = open_dataset(run.recipe.data.path or "", run.recipe.data.layout)
+    dataset = dataset_of(run)
     ids = getattr(run.splits, subset)
     if not ids:
         raise SegdistillError(
@@ -80,6 +80,18 @@ def evaluate(
     }
     write_json(run.file("metrics.json" if subset == "test" else f"metrics_{subset}.json"), result)
     return result
+
+
+def dataset_of(run: Run) -> Dataset:
+    """The images and labels that a run was trained on, where its recipe says they are.
+
+    Raises:
+        SegdistillError: they are no longer there.
+    """
+    try:
+        return open_dataset(run.recipe.data.path or "", run.recipe.data.layout)
+    except SegdistillError as error:
+        raise SegdistillError(f"{run.file('recipe.yaml')}, data.path: {error}") from error
 
 
 def scorer(case: Case, dataset: Dataset, run: Run) -> Callable[[np.ndarray], Rows]:

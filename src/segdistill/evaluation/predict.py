@@ -11,10 +11,11 @@ import torch
 from torch import nn
 
 from segdistill.data.grid import from_grid
-from segdistill.data.image import write_label
+from segdistill.data.image import check_writable, write_label
 from segdistill.data.plan import Plan
 from segdistill.data.preprocessing import preprocess_case
 from segdistill.data.slices import Slices
+from segdistill.errors import SegdistillError
 from segdistill.evaluation.sliding_window import predict_logits
 from segdistill.model import facts_of, load_network
 from segdistill.recipe import EvaluateSection
@@ -78,7 +79,16 @@ class Predictor:
         return {name: int((classes == index).sum()) for index, name in enumerate(self.plan.classes, 1)}
 
     def write(self, images: Sequence[Path], out: Path) -> np.ndarray:
-        """Predict and write a mask on the grid of the first image, with the dataset's label values."""
+        """Predict and write a mask on the grid of the first image, with the dataset's label values.
+
+        Raises:
+            SegdistillError: images that do not fit, or a mask that cannot be written by that name.
+        """
+        check_writable(out, self.plan.spatial_dims)
+        if out.exists() and any(image.exists() and out.samefile(image) for image in images):
+            raise SegdistillError(
+                f"{out} is one of the images; a mask does not replace it: choose another --out"
+            )
         classes = self.classes(images)
         write_label(out, self.plan.dataset.decode(classes), like=images[0])
         return classes

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 
 from segdistill.data.slices import Slices
 from segdistill.errors import SegdistillError
+from segdistill.networks.stages import first_output
 
 
 def predict_logits(
@@ -68,8 +68,11 @@ def predict_logits(
     def forward(windows: Tensor) -> Tensor:
         total: Tensor | None = None
         for axes in flips:
-            with torch.autocast(place.type, dtype=dtype, enabled=dtype is not None):
-                output = _first(network(windows.flip(axes) if axes else windows.clone()))
+            try:
+                with torch.autocast(place.type, dtype=dtype, enabled=dtype is not None):
+                    output = first_output(network(windows.flip(axes) if axes else windows.clone()))
+            except ValueError as error:  # a size that does not fit, or an answer that is no map
+                raise SegdistillError(str(error)) from error
             _check(output, windows)
             logits = output.float().flip(axes) if axes else output.float()
             total = logits if total is None else total + logits
@@ -114,15 +117,7 @@ def _device_of(network: nn.Module) -> torch.device:
     return torch.device("cpu") if parameter is None else parameter.device
 
 
-def _first(output: Any) -> Tensor:
-    return output[0] if isinstance(output, (list, tuple)) else output
-
-
-def _check(output: Any, windows: Tensor) -> None:
-    if not isinstance(output, Tensor):
-        raise SegdistillError(
-            f"the network returned {type(output).__name__}; expected a tensor, or a list that starts with one"
-        )
+def _check(output: Tensor, windows: Tensor) -> None:
     if output.shape[0] != windows.shape[0] or output.shape[2:] != windows.shape[2:]:
         raise SegdistillError(
             f"the network returned {tuple(output.shape)} for {tuple(windows.shape)}; expected one logit map "

@@ -9,15 +9,17 @@ from torch import Tensor, nn
 
 from segdistill.align import PROJECTORS
 from segdistill.data.plan import Plan
-from segdistill.distiller import Distiller, Stage, Term
+from segdistill.distiller import Distiller
 from segdistill.errors import SegdistillError
 from segdistill.losses import LOSSES, SEGMENTATION_LOSSES
 from segdistill.model import Facts, build_network
+from segdistill.networks.stages import first_output
 from segdistill.parts import build
 from segdistill.recipe import Recipe, Stages, TermSection
 from segdistill.schedules import WEIGHTS, Constant
 from segdistill.teachers import own_run
 from segdistill.teachers.teacher import Teacher
+from segdistill.term import Stage, Term
 
 
 def assemble(
@@ -43,9 +45,9 @@ def assemble(
         name: as_teacher(name, recipe, plan, facts, (teachers or {}).get(name)) for name in recipe.teachers
     }
     example = torch.zeros(1, facts.in_channels, *facts.image_size)
-    _takes(student, example, "student", recipe)
+    _takes(student, example, "student", facts)
     for name, teacher in known.items():
-        _takes(teacher.network, example, f"teachers.{name}", recipe)
+        _takes(teacher.network, example, f"teachers.{name}", facts)
     try:
         distiller = Distiller(
             student,
@@ -107,16 +109,21 @@ def _stage(stages: Stages) -> Stage:
     return stages if isinstance(stages, str) else tuple(stages)
 
 
-def _takes(network: nn.Module, example: Tensor, place: str, recipe: Recipe) -> None:
-    """Run a network once on an empty patch, so that a size that does not fit is told before hours of training."""
+def _takes(network: nn.Module, example: Tensor, place: str, facts: Facts) -> None:
+    """Run a network once on an empty patch, so that what does not fit is told before hours of training."""
     mode = network.training
     network.eval()
     try:
         with torch.no_grad():
-            network(example)
+            channels = first_output(network(example)).shape[1]
     except (ValueError, RuntimeError) as error:
         raise SegdistillError(
             f"{place}: patches of {list(example.shape[2:])} (data.patch_size) do not fit: {error}"
         ) from error
     finally:
         network.train(mode)
+    if channels != facts.out_channels:
+        raise SegdistillError(
+            f"{place}: {type(network).__name__} answers with {channels} channels, the data need {facts.out_channels} "
+            "(background and each class, or each overlapping region)"
+        )

@@ -67,6 +67,10 @@ def teach_first(recipe: Recipe, name: str) -> Run:
         return run
     if section.run is None or section.network is None:
         wrong = f"{section.run} is not a finished run" if section.run else "is required"
+        if there:
+            raise SegdistillError(
+                f"teachers.{name}.run: {wrong}; go on with it by the command that began it and --resume"
+            )
         raise SegdistillError(
             f"teachers.{name}.run: {wrong}; train one with `segdistill train student_alone ... --out RUN` and name it "
             f"by teachers.{name}.run=RUN, or let it be trained first by teachers.{name}.network={{type: ...}}"

@@ -97,8 +97,8 @@ def writing(fabric: Fabric, recipe: Recipe, out: Path, if_exists: IfExists) -> I
         fabric.barrier()
         yield Run(out)
         return
-    run = Run.create(out, recipe, kind="distilled" if recipe.terms else "alone", if_exists=if_exists)
-    with run.locked():
+    with Run(out).locked():
+        run = Run.create(out, recipe, kind="distilled" if recipe.terms else "alone", if_exists=if_exists)
         fabric.barrier()
         yield run
 
@@ -124,7 +124,17 @@ def loaders(recipe: Recipe) -> int:
 
 
 def record(run: Run, data: Prepared, distiller: Distiller) -> None:
-    """Write down what was decided, before the first step."""
+    """Write down what was decided, before the first step.
+
+    Raises:
+        SegdistillError: the run was begun on other data.
+    """
+    begun = run.info.get("dataset")
+    if begun and (begun["fingerprint"] != data.store.fingerprint or run.splits != data.splits):
+        raise SegdistillError(
+            f"{run.path} was begun on other images or splits than {data.dataset.path} gives now; bring those back, or "
+            "begin anew with --overwrite or another --out"
+        )
     write_text(run.file("plan.json"), data.plan.to_json())
     data.splits.save(run.file("splits.json"))
     part = data.recipe.student

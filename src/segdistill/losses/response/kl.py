@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -27,6 +27,8 @@ class KL:
     Raises:
         ValueError: fewer than two channels.
     """
+
+    over_classes: ClassVar[bool] = True  # sigmoid logits are turned into two classes for it
 
     temperature: Annotated[float, Field(gt=0)] = 1.0
     direction: Literal["forward", "reverse"] = "forward"

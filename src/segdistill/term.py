@@ -1,0 +1,131 @@
+"""One term of the equation, and how its maps are paired."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor, nn
+
+from segdistill.align import fuse
+from segdistill.networks.stages import stage_names
+from segdistill.schedules import Constant
+
+Stage = str | tuple[str, ...]
+"""A stage, or several that are fused into one map."""
+
+RESERVED = ("segmentation", "total")
+
+
+@dataclass(frozen=True)
+class Term:
+    """A loss between stages of the student and of its teachers.
+
+    Attributes:
+        loss: `loss(student, teacher, where=None) -> scalar`, maps (batch, channel, *space).
+        pairs: (student stage, teacher stage); a side may be a tuple of stages, which are fused.
+        weight: w_k, of the epoch.
+        teachers: names of the teachers it listens to; None is all of them.
+        projector: makes a module from `(student_width=, teacher_width=, spatial_dims=)`; used where widths differ.
+    """
+
+    loss: Callable[..., Tensor]
+    pairs: Sequence[tuple[Stage, Stage]] = (("logits", "logits"),)
+    weight: Callable[[float], float] = field(default_factory=Constant)
+    teachers: tuple[str, ...] | None = None
+    projector: Callable[..., nn.Module] | None = None
+
+    def listens_to(self, teacher: str) -> bool:
+        """Whether the term compares with this teacher."""
+        return self.teachers is None or teacher in self.teachers
+
+    def stages(self, side: int) -> tuple[str, ...]:
+        """All stages it asks of the student (side 0) or of a teacher (side 1)."""
+        return tuple(dict.fromkeys(name for pair in self.pairs for name in names_of(pair[side])))
+
+
+def names_of(stage: Stage) -> tuple[str, ...]:
+    """The stages that a side of a pair asks for."""
+    return (stage,) if isinstance(stage, str) else tuple(stage)
+
+
+def map_of(maps: Mapping[str, Tensor], stage: Stage) -> Tensor:
+    """The map of a stage, or the fused maps of several."""
+    return maps[stage] if isinstance(stage, str) else fuse([maps[name] for name in stage])
+
+
+def wanted(terms: Iterable[Term], side: int) -> tuple[str, ...]:
+    """Stages that terms ask of the student (side 0) or of a teacher (side 1)."""
+    return tuple(dict.fromkeys(name for term in terms for name in term.stages(side)))
+
+
+def key_of(term: str, number: int, teacher: str) -> str:
+    """The name of the projector of a term's pair with a teacher."""
+    return f"{term}:{number}:{teacher}".replace(".", "_")
+
+
+def check_terms(terms: Mapping[str, Term], student: nn.Module, teachers: Mapping[str, nn.Module]) -> None:
+    """See that every teacher and stage that the terms name exists.
+
+    Raises:
+        ValueError: one does not; the term, the name and the choices are told.
+    """
+    for name, term in terms.items():
+        if name in RESERVED:
+            raise ValueError(f"terms.{name}: there is a loss of that name already; choose another")
+        if not teachers:
+            raise ValueError(f"terms.{name}: there is no teacher to compare with")
+        for teacher in term.teachers or ():
+            if teacher not in teachers:
+                choices = ", ".join(teachers)
+                raise ValueError(f"terms.{name}.teachers: {teacher!r} is not a teacher (teachers: {choices})")
+        _check_stages(name, "student", student, term.stages(0))
+        for teacher in filter(term.listens_to, teachers):
+            _check_stages(name, f"teacher {teacher}", teachers[teacher], term.stages(1))
+
+
+def _check_stages(term: str, who: str, network: nn.Module, stages: Iterable[str]) -> None:
+    known = stage_names(network)
+    for stage in stages:
+        if stage not in known:
+            raise ValueError(
+                f"terms.{term}: the {who} ({type(network).__name__}) has no stage {stage!r} "
+                f"(stages: {', '.join(known)})"
+            )
+
+
+def pair(
+    terms: Mapping[str, Term], student: Mapping[str, Tensor], teachers: Mapping[str, Mapping[str, Tensor]]
+) -> tuple[list[dict[str, Any]], nn.ModuleDict]:
+    """Look at the widths and sizes of all pairs: a table of them for the log, and the projectors they need.
+
+    Args:
+        student: one map of each stage that the terms ask for.
+        teachers: the same for each teacher.
+
+    Raises:
+        ValueError: widths differ, the loss minds, and the term has no projector.
+    """
+    table: list[dict[str, Any]] = []
+    projectors = nn.ModuleDict()
+    for name, term in terms.items():
+        for teacher in filter(term.listens_to, teachers):
+            for number, (own, other) in enumerate(term.pairs):
+                s, t = map_of(student, own), map_of(teachers[teacher], other)
+                widths_differ = s.shape[1] != t.shape[1]
+                projected = widths_differ and term.projector is not None
+                if projected and term.projector is not None:
+                    widths = {"student_width": s.shape[1], "teacher_width": t.shape[1]}
+                    projectors[key_of(name, number, teacher)] = term.projector(
+                        **widths, spatial_dims=s.ndim - 2
+                    )
+                elif widths_differ and getattr(term.loss, "needs_equal_width", True):
+                    raise ValueError(
+                        f"terms.{name}: {own} of the student has {s.shape[1]} channels, {other} of {teacher} "
+                        f"{t.shape[1]}; give the term a projector (convolution or interpolation)"
+                    )
+                row: dict[str, Any] = {"term": name, "student": own, "teacher": f"{teacher}: {other}"}
+                row |= {"student_map": list(s.shape[1:]), "teacher_map": list(t.shape[1:])}
+                table.append(row | {"resized": s.shape[2:] != t.shape[2:], "projected": projected})
+    return table, projectors
