@@ -76,8 +76,15 @@ def record(network: nn.Module, facts: Facts, name: str, repeats: int) -> Cost:
     }
 
 
-def keep_cost(run: Run, repeats: int = 10) -> Cost:
-    """Measure a run's network and write cost.json."""
-    cost = cost_of(str(run.path), None, 0, 0, repeats) | {"name": run.path.name}
-    write_json(run.file("cost.json"), cost)
+def keep_cost(run: Run, known: Cost | None = None, repeats: int = 10) -> Cost:
+    """The run's cost.json; measured now where there is none.
+
+    Args:
+        known: the cost of an equal network, to be taken instead of measuring again.
+    """
+    file = run.file("cost.json")
+    if file.is_file():
+        return run.read_json("cost.json")
+    cost = (known or cost_of(str(run.path), None, 0, 0, repeats)) | {"name": run.path.name}
+    write_json(file, cost)
     return cost

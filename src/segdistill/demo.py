@@ -32,6 +32,7 @@ TEACHERS: dict[str, dict[str, Any]] = {
     "swin_unetr": {"type": "swin_unetr", "feature_size": 12, "window": 4, "unused_stage": False},
     "unetr": {"type": "unetr", "feature_size": 8, "hidden_size": 96, "mlp_size": 192, "heads": 4},
 }
+DATA = "Dataset900_Phantom"
 PATIENTS, SIZE, DIFFICULTY = 24, (64, 64, 48), 0.25
 
 
@@ -47,15 +48,15 @@ def demonstrate(out: Path, if_exists: IfExists = "fail") -> Path:
     if if_exists == "fail":
         Run(out).must_be_new()
     elif if_exists == "overwrite" and Run(out).exists:
-        if not (out / "data" / "dataset.json").is_file():
+        if not (out / DATA / "dataset.json").is_file():
             raise SegdistillError(
-                f"{out} is not a demo's folder (no data/dataset.json), so it is left as it is; choose another --out"
+                f"{out} is not a demo's folder (no {DATA}/dataset.json), so it is left as it is; choose another --out"
             )
         shutil.rmtree(out)
     say = Console(stderr=True).print
     say("[bold]1/6[/bold] synthetic PET/CT/MR patients")
-    if not (out / "data" / "dataset.json").is_file():
-        make_phantom(out / "data", patients=PATIENTS, size=SIZE, difficulty=DIFFICULTY)
+    if not (out / DATA / "dataset.json").is_file():
+        make_phantom(out / DATA, patients=PATIENTS, size=SIZE, difficulty=DIFFICULTY)
     recipe = demo_recipe(out)
     for number, name in enumerate(recipe.teachers, 2):
         say(f"[bold]{number}/6[/bold] teacher {name}")
@@ -70,7 +71,7 @@ def demonstrate(out: Path, if_exists: IfExists = "fail") -> Path:
 def demo_recipe(out: Path) -> Recipe:
     """The recipe `teach_former` at the demo's size, with its data and teachers under `out`."""
     here = {
-        "data": {"path": str(out / "data"), "store": str(out / "preprocessed")},
+        "data": {"path": str(out / DATA), "store": str(out / "preprocessed")},
         "teachers": {
             name: {"run": str(out / name), "network": network} for name, network in TEACHERS.items()
         },

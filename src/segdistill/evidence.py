@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from segdistill.costing import keep_cost
+from segdistill.costing import Cost, keep_cost
 from segdistill.evaluation.evaluate import evaluate
 from segdistill.model import architecture
 from segdistill.report import build
@@ -26,10 +27,14 @@ def gather(runs: Sequence[Run], out: Path | None = None) -> Path:
             path = Path(source)
             if (path / "run.json").is_file():
                 everyone.setdefault(path.resolve(), Run.open(path))
+    known: dict[str, Cost] = {}
     for run in everyone.values():
-        own = architecture(run)["part"]["type"] == "python"
-        if not run.file("metrics.json").is_file() and not own and run.splits.test:
+        made = architecture(run)
+        if made["part"]["type"] == "python":
+            continue  # a network of the user's own: only they can build it
+        if not run.file("metrics.json").is_file() and run.splits.test:
             evaluate(run)
-        if not run.file("cost.json").is_file() and not own:
-            keep_cost(run)
+        # One network, one time: equal ones would differ by whatever else the machine was doing.
+        same = json.dumps(made, sort_keys=True)
+        known[same] = keep_cost(run, known.get(same))
     return build([run.path for run in everyone.values()], out or runs[0].path)

@@ -182,5 +182,5 @@ def test_outputs_that_are_no_logit_maps_are_refused() -> None:
         def forward(self, image: Tensor) -> str:
             return "tumour"
 
-    with pytest.raises(SegdistillError, match="must return a tensor of logits.*got str"):
+    with pytest.raises(SegdistillError, match=r"must return a tensor of logits.*got str"):
         predict_logits(Named(), random_image(1, 4, 4), (4, 4))

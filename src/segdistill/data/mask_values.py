@@ -12,6 +12,7 @@ from segdistill.data.image import read_label
 from segdistill.errors import SegdistillError
 from segdistill.progress import track
 
+MOST_GRAYS = 8  # classes that somebody paints in shades of gray
 MOST_CLASSES = 64  # more distinct values than that are shades of gray, not classes
 
 
@@ -44,15 +45,11 @@ def classes(values: Iterable[int], path: Path) -> dict[str, int]:
         raise SegdistillError(
             f"{where} hold negative values ({present[0]}); name the classes in a dataset.json there"
         )
-    gray = (
-        255 in present
-        and any(value < 16 for value in present)
-        and any(239 < value < 255 for value in present)
-    )
-    if gray or len(present) > MOST_CLASSES:
+    if _shades(present) or len(present) > MOST_CLASSES:
         raise SegdistillError(
             f"{where} hold {len(present)} values besides 0 (such as {', '.join(map(str, present[:4]))}), "
-            "shades as JPEG or smoothing leaves them; threshold them at 128 and save as PNG with 0 and 255"
+            "shades as JPEG or smoothing leaves them; threshold them at 128 and save as PNG with 0 and 255, or, where "
+            "they are classes, name them in a dataset.json there"
         )
     if 255 in present and 1 in present:
         raise SegdistillError(
@@ -63,6 +60,13 @@ def classes(values: Iterable[int], path: Path) -> dict[str, int]:
     if len(present) == 1:
         return {"foreground": present[0]}
     return {f"class_{value}": value for value in present}
+
+
+def _shades(present: Sequence[int]) -> bool:
+    """Whether values up to white look like what smoothing left, rather than like classes painted in gray."""
+    near_both_ends = present[0] < 16 and any(239 < value < 255 for value in present)
+    many = len(present) > MOST_GRAYS and any(128 <= value < 255 for value in present)
+    return 255 in present and (near_both_ends or many)
 
 
 def _values(mask: Path) -> tuple[tuple[int, ...], str | None]:
