@@ -198,12 +198,18 @@ class Run:
 
     def warn(self, message: str, **fields: Any) -> None:
         """Log a warning and show it."""
+        self._say("warning", message, "yellow", **fields)
+
+    def note(self, message: str, **fields: Any) -> None:
+        """Log something worth knowing and show it."""
+        self._say("note", message, "dim", **fields)
+
+    def _say(self, event: str, message: str, style: str, **fields: Any) -> None:
         from rich.console import Console
 
-        self.log("warning", message=message, **fields)
-        Console(stderr=True).print(
-            f"warning: {message}", style="yellow", highlight=False, markup=False, soft_wrap=True
-        )
+        self.log(event, message=message, **fields)
+        console = Console(stderr=True)
+        console.print(f"{event}: {message}", style=style, highlight=False, markup=False, soft_wrap=True)
 
     def events(self) -> list[dict[str, Any]]:
         """The lines of log.jsonl; a last line that a kill cut short is left out."""

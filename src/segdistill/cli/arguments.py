@@ -28,7 +28,7 @@ Out = Annotated[
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with a run that was interrupted.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a run that is there.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
-Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 or mps.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
 
 
 def recipe_from(words: list[str]) -> Recipe:
@@ -51,20 +51,3 @@ def if_exists(resume: bool, overwrite: bool) -> IfExists:
             "--resume and --overwrite exclude each other: go on with what is there, or replace it"
         )
     return "resume" if resume else "overwrite" if overwrite else "fail"
-
-
-def check_device(device: str) -> str:
-    """Refuse a device that this machine lacks.
-
-    Raises:
-        SegdistillError: no such device here.
-    """
-    import torch
-
-    there = ["cpu", *["mps"] * torch.backends.mps.is_available(), *["cuda"] * torch.cuda.is_available()]
-    there += [f"cuda:{number}" for number in range(torch.cuda.device_count())]
-    if device not in there:
-        raise SegdistillError(
-            f"--device {device}: there is none on this machine; choose from {', '.join(there)}"
-        )
-    return device

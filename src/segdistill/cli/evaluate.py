@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from segdistill.cli.arguments import AsJson, Device, check_device
+from segdistill.cli.arguments import AsJson, Device
 
 SHOWN = {"dice": "Dice", "iou": "IoU", "hd95": "HD95 mm", "assd": "ASSD mm", "nsd": "NSD", "rvd": "RVD"}
 
@@ -18,7 +18,7 @@ SHOWN = {"dice": "Dice", "iou": "IoU", "hd95": "HD95 mm", "assd": "ASSD mm", "ns
 def evaluate_command(
     run: Annotated[Path, typer.Argument(help="Run folder.", show_default=False)],
     subset: Annotated[Literal["test", "validation", "train"], typer.Option(help="Cases to score.")] = "test",
-    device: Device = "cpu",
+    device: Device = "auto",
     predictions: Annotated[
         bool, typer.Option(help="Keep the masks, on the original grids, in RUN/predictions.")
     ] = True,
@@ -33,7 +33,7 @@ def evaluate_command(
     from segdistill.evaluation.evaluate import evaluate
     from segdistill.run import Run
 
-    result = evaluate(Run.open(run), subset=subset, device=check_device(device), predictions=predictions)
+    result = evaluate(Run.open(run), subset=subset, device=device, predictions=predictions)
     if as_json:
         print(json.dumps(result))
         return

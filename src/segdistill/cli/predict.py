@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from segdistill.cli.arguments import Device, Overwrite, check_device
+from segdistill.cli.arguments import Device, Overwrite
 from segdistill.errors import SegdistillError
 
 
@@ -24,7 +24,7 @@ def predict_command(
     out: Annotated[
         Path, typer.Option("--out", "-o", help="Mask to write, such as mask.nii.gz.", show_default=False)
     ],
-    device: Device = "cpu",
+    device: Device = "auto",
     overwrite: Overwrite = False,
 ) -> None:
     """Segment one case; the mask lies on exactly the grid of the first image, header included.
@@ -38,7 +38,7 @@ def predict_command(
     from segdistill.evaluation.predict import Predictor
     from segdistill.run import Run
 
-    predictor = Predictor.of(Run.open(run), device=check_device(device))
+    predictor = Predictor.of(Run.open(run), device=device)
     classes = predictor.write(images, out)
     found = ", ".join(f"{name} {count} voxels" for name, count in predictor.count(classes).items())
     Console(stderr=True).print(f"{out}: {found}", highlight=False, markup=False)

@@ -31,7 +31,7 @@ def evaluate(
     *,
     subset: Subset = "test",
     network: nn.Module | None = None,
-    device: str = "cpu",
+    device: str = "auto",
     predictions: bool = True,
 ) -> dict[str, Any]:
     """Score the best student of a run, case by case and class by class; write metrics.json (and the masks).

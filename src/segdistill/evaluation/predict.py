@@ -15,6 +15,7 @@ from segdistill.data.image import check_writable, write_label
 from segdistill.data.plan import Plan
 from segdistill.data.preprocessing import preprocess_case
 from segdistill.data.slices import Slices
+from segdistill.device import choose_device
 from segdistill.errors import SegdistillError
 from segdistill.evaluation.sliding_window import predict_logits
 from segdistill.model import facts_of, load_network
@@ -34,9 +35,7 @@ class Predictor:
     device: torch.device
 
     @classmethod
-    def of(
-        cls, run: Run, *, network: nn.Module | None = None, device: str | torch.device = "cpu"
-    ) -> Predictor:
+    def of(cls, run: Run, *, network: nn.Module | None = None, device: str = "auto") -> Predictor:
         """The best student of a run.
 
         Args:
@@ -47,8 +46,9 @@ class Predictor:
         """
         recipe = run.recipe
         slices = None if recipe.data.slices is None else Slices(**recipe.data.slices.model_dump())
-        network = load_network(run, network=network).to(device)
-        return cls(network, run.plan, facts_of(run).image_size, slices, recipe.evaluate, torch.device(device))
+        place = choose_device(device)
+        network = load_network(run, network=network).to(place)
+        return cls(network, run.plan, facts_of(run).image_size, slices, recipe.evaluate, place)
 
     def classes(self, images: Sequence[Path]) -> np.ndarray:
         """(L, *original space) int16: class indices, or 0/1 for each overlapping region.

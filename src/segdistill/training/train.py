@@ -151,15 +151,11 @@ def record(run: Run, data: Prepared, distiller: Distiller) -> None:
     for row in distiller.pairing:
         run.log("pair", **row)
         if row["resized"]:
-            run.log(
-                "note",
-                message=f"terms.{row['term']}: the teacher's map {row['teacher_map']} is resized to "
-                f"{row['student_map']}",
+            run.note(
+                f"terms.{row['term']}: {row['teacher_map']} of {row['teacher']} is resized to {row['student_map']}"
             )
-    small = [n for n, side in zip(data.plan.shape, data.facts.image_size, strict=False) if n < side]
-    if small and data.slices is None:
-        run.log(
-            "note",
-            message=f"patches {list(data.facts.image_size)} exceed the median image {list(data.plan.shape)}: "
-            "padded with 0",
+    shape, patch = data.plan.shape, data.facts.image_size
+    if data.slices is None and any(n < side for n, side in zip(shape, patch, strict=True)):
+        run.note(
+            f"patches {list(patch)} exceed the median image {list(shape)}: what is missing is padded with 0"
         )
