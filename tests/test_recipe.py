@@ -9,8 +9,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from segdistill.composition import merge, parse_override, shipped
 from segdistill.errors import SegdistillError
-from segdistill.recipe import Recipe, merge, parse_override, shipped
+from segdistill.recipe import Recipe
 
 FULL: dict[str, Any] = {
     "name": "all kinds of parts",

@@ -53,7 +53,7 @@ def _presets() -> list[Row]:
 
 
 def _recipes() -> list[Row]:
-    from segdistill.recipe import shipped
+    from segdistill.composition import shipped
 
     found = []
     for name, path in shipped().items():

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from segdistill.costing import Cost, keep_cost
+from segdistill.cost.record import Cost, keep_cost
 from segdistill.evaluation.evaluate import evaluate
 from segdistill.model import architecture
 from segdistill.report import build

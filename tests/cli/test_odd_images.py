@@ -48,8 +48,18 @@ def a_mark_before_the_json(folder: Path) -> None:
     file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
 
 
+def pixels(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+def mode(path: Path) -> str:
+    with Image.open(path) as image:
+        return image.mode
+
+
 def pictures(folder: Path) -> list[tuple[Path, np.ndarray]]:
-    return [(path, np.asarray(Image.open(path))) for path in sorted((folder / "images").iterdir())]
+    return [(path, pixels(path)) for path in sorted((folder / "images").iterdir())]
 
 
 def alpha(folder: Path) -> None:
@@ -64,7 +74,7 @@ def palettes(folder: Path) -> None:
         image = Image.fromarray(index.reshape(array.shape[:2]).astype(np.uint8))
         image.putpalette(colours.astype(np.uint8).tobytes())
         image.save(path)
-        assert Image.open(path).mode == "P"
+        assert mode(path) == "P"
 
 
 def sixteen_bit(folder: Path) -> None:
@@ -75,20 +85,20 @@ def sixteen_bit(folder: Path) -> None:
 
 def palette_masks(folder: Path) -> None:
     for path in (folder / "labels").iterdir():
-        mask = Image.fromarray((np.asarray(Image.open(path)) > 0).astype(np.uint8))
+        mask = Image.fromarray((pixels(path) > 0).astype(np.uint8))
         mask.putpalette([0, 0, 0, 255, 0, 0])
         mask.save(path)
-        assert Image.open(path).mode == "P"
+        assert mode(path) == "P"
 
 
 def masks_of_0_and_1(folder: Path) -> None:
     for path in (folder / "labels").iterdir():
-        Image.fromarray((np.asarray(Image.open(path)) > 0).astype(np.uint8)).save(path)
+        Image.fromarray((pixels(path) > 0).astype(np.uint8)).save(path)
 
 
 def masks_of_one_bit_and_in_colours(folder: Path) -> None:
     for number, path in enumerate(sorted((folder / "labels").iterdir())):
-        Image.open(path).convert("1" if number % 2 else "RGB").save(path)
+        Image.fromarray(pixels(path)).convert("1" if number % 2 else "RGB").save(path)
 
 
 def clean_jpeg_masks(folder: Path) -> None:
@@ -103,7 +113,7 @@ def clean_jpeg_masks(folder: Path) -> None:
 def gray_of_sixteen_bit(folder: Path) -> None:
     for path, array in pictures(folder):
         Image.fromarray(array[..., 0].astype(np.uint16) * 200).save(path)
-        assert Image.open(path).mode.startswith("I;16")
+        assert mode(path).startswith("I;16")
 
 
 def gray_of_eight_bit(folder: Path) -> None:
@@ -199,7 +209,7 @@ def test_a_patch_larger_than_the_image_is_padded_and_noted(
         out = f"runs/{folder}"
         assert train(f"data.path={folder}", f"data.patch_size={size}", "--out", out).code == 0
         notes = [event["message"] for event in Run.open(out).events() if event["event"] == "note"]
-        assert notes == [f"patches {size} exceed the median image {image}: padded with 0"]
+        assert notes == [f"patches {size} exceed the median image {image}: what is missing is padded with 0"]
         assert segdistill("evaluate", out).code == 0
 
 

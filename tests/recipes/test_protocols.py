@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from torch import nn
 
+from segdistill.composition import shipped
 from segdistill.data.dataset import Case, Dataset
 from segdistill.data.geometry import Geometry
 from segdistill.data.grid import plan_grid, to_grid
@@ -20,7 +21,7 @@ from segdistill.data.phantom import make_phantom
 from segdistill.errors import SegdistillError
 from segdistill.evaluation.predict import decide
 from segdistill.model import load_network
-from segdistill.recipe import Recipe, shipped
+from segdistill.recipe import Recipe
 from segdistill.run import Run
 from segdistill.training.prepare import prepare, split
 

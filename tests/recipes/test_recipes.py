@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from segdistill.composition import read, shipped
 from segdistill.data.phantom import make_phantom
 from segdistill.networks import PRESETS
-from segdistill.recipe import Recipe, read, shipped
+from segdistill.recipe import Recipe
 
 DISTILLING = [name for name in shipped() if read(name).get("terms")]
 PATCH = {3: "[32, 32, 32]", 2: "[32, 32]"}

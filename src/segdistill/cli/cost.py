@@ -48,7 +48,7 @@ def cost_command(
 
       segdistill cost t1 t2 t3 s1 s2 s3 --size 144,144,144 --count-only
     """
-    from segdistill.costing import cost_of
+    from segdistill.cost.record import cost_of
 
     shape = None if size is None else _sides(size)
     found = [cost_of(target, shape, channels, classes, repeats if latency else 0) for target in targets]

@@ -8,8 +8,9 @@ from typing import Any
 
 from torch import nn
 
+from segdistill.composition import merge
 from segdistill.errors import SegdistillError
-from segdistill.recipe import Recipe, merge
+from segdistill.recipe import Recipe
 from segdistill.run import IfExists, Run
 from segdistill.teachers.teacher import Teacher
 from segdistill.training.train import train

@@ -4,10 +4,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from segdistill.cost import PeakMemory, _percentile, count, measure
+from segdistill.cost import count, measure
+from segdistill.cost.latency import PeakMemory, _percentile
+from segdistill.cost.thop_convention import watch
 from segdistill.errors import SegdistillError
 from segdistill.networks.unet import UNet
-from segdistill.thop_convention import watch
 
 
 class Blend(nn.Module):

@@ -8,7 +8,8 @@ from typing import Any
 from torch import nn
 
 from segdistill.atomic import write_json
-from segdistill.cost import count, measure
+from segdistill.cost.counting import count
+from segdistill.cost.latency import measure
 from segdistill.errors import SegdistillError
 from segdistill.model import Facts, architecture, build_network, facts_of
 from segdistill.networks import NETWORKS, PRESETS

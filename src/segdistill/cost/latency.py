@@ -1,4 +1,4 @@
-"""What a network costs: parameters and operations, counted, not allocated; latency and memory, measured."""
+"""Latency and memory of a network: measured here."""
 
 from __future__ import annotations
 
@@ -13,21 +13,8 @@ from typing import Any
 import torch
 from psutil import Process
 from torch import Tensor, nn
-from torch.func import functional_call
-from torch.utils.flop_counter import FlopCounterMode
 
 from segdistill.errors import SegdistillError
-from segdistill.thop_convention import watch
-
-
-@dataclass(frozen=True)
-class Counts:
-    """Of one network at one input of batch 1: true counts, and those in the convention of the papers."""
-
-    parameters: int
-    macs: int  # multiply-adds of convolutions, linear layers, matrix products (half of FlopCounterMode)
-    thop_parameters: int
-    thop_macs: int  # printed as "GFLOPs" in most papers, divided by 1e9
 
 
 @dataclass(frozen=True)
@@ -46,40 +33,6 @@ class Latency:
     device: str
     precision: str
     backend: str
-
-
-def count(network: nn.Module, image_shape: Sequence[int]) -> Counts:
-    """Count for one image of (channels, *space), in evaluation mode, on the meta device.
-
-    Neither the activations nor a second copy of the weights are allocated, and the network is left as it was.
-    Operations that torch's FlopCounterMode does not know (norms, activations, interpolation) are not in
-    `macs`. Raises SegdistillError where the network cannot run without data (control flow on values, tensors
-    that are neither parameters nor buffers).
-    """
-    states = {
-        name: torch.empty_like(tensor, device="meta")
-        for name, tensor in (*network.named_parameters(), *network.named_buffers())
-    }
-    image = torch.empty((1, *image_shape), device="meta")
-    modes = {module: module.training for module in network.modules()}
-    network.eval()
-    try:
-        with torch.no_grad(), watch(network) as tally, FlopCounterMode(display=False) as flops:
-            functional_call(network, states, (image,))
-    except (RuntimeError, NotImplementedError) as error:
-        raise SegdistillError(
-            f"{type(network).__name__} cannot be counted on the meta device ({str(error).splitlines()[0]}); "
-            "it must keep its tensors as parameters or buffers and not branch on values"
-        ) from error
-    finally:
-        for module, training in modes.items():
-            module.training = training
-    return Counts(
-        parameters=sum(p.numel() for p in network.parameters()),
-        macs=flops.get_total_flops() // 2,
-        thop_parameters=tally.parameters,
-        thop_macs=tally.macs,
-    )
 
 
 def measure(

@@ -1,0 +1,82 @@
+"""Recipes compose: YAML files, shipped names and plain data laid one over the other, then single overrides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from segdistill.errors import SegdistillError
+from segdistill.parts import unknown
+
+
+def shipped() -> dict[str, Path]:
+    """The recipes that come with the package, by name."""
+    folder = resources.files("segdistill") / "recipes"
+    files = [Path(str(file)) for file in sorted(folder.iterdir(), key=str)]
+    return {file.stem: file for file in files if file.suffix == ".yaml"}
+
+
+def read(source: str | Path | Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe as plain data, from a shipped name, a YAML file or plain data; not yet checked."""
+    if isinstance(source, Mapping):
+        return dict(source)
+    path = shipped().get(str(source), Path(source))
+    if path.is_dir() and (path / "recipe.yaml").is_file():
+        path = path / "recipe.yaml"
+    if not path.is_file():
+        raise SegdistillError(f"recipe {str(source)!r}: no such file, and {unknown(str(source), shipped())}")
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise SegdistillError(f"recipe {path}: not readable as YAML: {_in_a_line(error)}") from None
+    if not isinstance(data, dict):
+        raise SegdistillError(
+            f"recipe {path}: expected sections (data, student, terms, ...), got {type(data).__name__}"
+        )
+    return {"name": path.stem, **data}
+
+
+def parse_override(text: str) -> dict[str, Any]:
+    """`a.b=value` -> {a: {b: value}}, the value read as YAML."""
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise SegdistillError(f"{text!r}: overrides are written key.path=value, for example train.epochs=50")
+    try:
+        nested: Any = yaml.safe_load(value) if value else None
+    except yaml.YAMLError as error:
+        raise SegdistillError(f"{text!r}: the value is not readable as YAML: {_in_a_line(error)}") from None
+    for step in reversed(key.strip().split(".")):
+        nested = {step: nested}
+    return nested
+
+
+def _in_a_line(error: Exception) -> str:
+    """What YAML has to say, and where; without its drawing of the place."""
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        place = f"line {error.problem_mark.line + 1}, column {error.problem_mark.column + 1}"
+        return ": ".join(filter(None, (place, error.context, error.problem)))
+    return " ".join(str(error).split())
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`over` laid on `base`, section by section; a part of another type replaces the part whole."""
+    merged = dict(base)
+    for key, value in over.items():
+        old = merged.get(key)
+        if isinstance(old, str) and isinstance(value, Mapping):
+            old = {"type": old}  # a part of which the name alone was given
+        if isinstance(old, Mapping) and isinstance(value, Mapping) and not _other_part(old, value):
+            merged[key] = merge(old, value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def _other_part(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    """Whether `new` names another type or preset than `old`, whose settings would not fit."""
+    named = all("type" in part or "preset" in part for part in (old, new))
+    return named and (new.get("type"), new.get("preset")) != (old.get("type"), old.get("preset"))
