@@ -32,7 +32,7 @@ def gather(runs: Sequence[Run], out: Path | None = None) -> Path:
         made = architecture(run)
         if made["part"]["type"] == "python":
             continue  # a network of the user's own: only they can build it
-        if not run.file("metrics.json").is_file() and run.splits.test:
+        if run.finished and not run.file("metrics.json").is_file() and run.splits.test:
             evaluate(run)
         # One network, one time: equal ones would differ by whatever else the machine was doing.
         same = json.dumps(made, sort_keys=True)

@@ -37,6 +37,11 @@ def rewritten(path: Path, array: np.ndarray | None = None, affine: np.ndarray | 
     )
 
 
+def picture(path: Path) -> Image.Image:
+    with Image.open(path) as image:
+        return image.copy()
+
+
 def voxels(path: Path) -> np.ndarray:
     return np.array(np.asarray(nibabel.load(path).dataobj))
 
@@ -169,14 +174,14 @@ VOLUMES = (
 
 def lossy_masks(folder: Path) -> list[str]:
     for path in (folder / "labels").iterdir():
-        Image.open(path).save(path.with_suffix(".jpg"), quality=60)
+        picture(path).save(path.with_suffix(".jpg"), quality=60)
         path.unlink()
     return ["labels/p0.jpg is a JPEG mask with", "values between 0 and 255", "PNG"]
 
 
 def shades_as_masks(folder: Path) -> list[str]:
     for path in (folder / "labels").iterdir():
-        Image.open(path).resize((12, 12), Image.Resampling.BICUBIC).resize((16, 16)).save(path)
+        picture(path).resize((12, 12), Image.Resampling.BICUBIC).resize((16, 16)).save(path)
     return ["the masks of", "shades as JPEG or smoothing leaves them", "threshold them at 128"]
 
 
@@ -196,7 +201,7 @@ def an_image_without_mask(folder: Path) -> list[str]:
 
 
 def a_gray_image_among_coloured(folder: Path) -> list[str]:
-    Image.open(folder / "images" / "p1.png").convert("L").save(folder / "images" / "p1.png")
+    picture(folder / "images" / "p1.png").convert("L").save(folder / "images" / "p1.png")
     return ["images/p1.png", "1 channels", "3", "R, G, B"]
 
 
@@ -212,7 +217,7 @@ def nothing_to_learn(folder: Path) -> list[str]:
 
 
 def two_images_of_a_name(folder: Path) -> list[str]:
-    Image.open(folder / "images" / "p1.png").save(folder / "images" / "p1.bmp")
+    picture(folder / "images" / "p1.png").save(folder / "images" / "p1.bmp")
     return ["images/p1.png", "images/p1.bmp", "both images of p1", "keep one"]
 
 

@@ -96,9 +96,14 @@ def masks_of_0_and_1(folder: Path) -> None:
         Image.fromarray((pixels(path) > 0).astype(np.uint8)).save(path)
 
 
-def masks_of_one_bit_and_in_colours(folder: Path) -> None:
-    for number, path in enumerate(sorted((folder / "labels").iterdir())):
-        Image.fromarray(pixels(path)).convert("1" if number % 2 else "RGB").save(path)
+def masks_of_one_bit(folder: Path) -> None:
+    for path in (folder / "labels").iterdir():
+        Image.fromarray(pixels(path)).convert("1").save(path)
+
+
+def masks_with_three_equal_channels(folder: Path) -> None:
+    for path in (folder / "labels").iterdir():
+        Image.fromarray(pixels(path)).convert("RGB").save(path)
 
 
 def clean_jpeg_masks(folder: Path) -> None:
@@ -156,7 +161,8 @@ def test_volumes(change: Change, volumes: Write, segdistill: Command, train: Com
         (sixteen_bit, same),
         (palette_masks, same),
         (masks_of_0_and_1, same),
-        (masks_of_one_bit_and_in_colours, same),
+        (masks_of_one_bit, same),
+        (masks_with_three_equal_channels, same),
         (gray_of_sixteen_bit, gray_of_eight_bit),
     ],
     ids=lambda change: change.__name__,

@@ -20,4 +20,5 @@ for seed in 0 1 2; do
   one "alone_$seed" train student_alone "$light" train.seed=$seed
   one "hinton_$seed" distill hinton "$light" train.seed=$seed "teachers.teacher.run=$out/teacher"
 done
-$segdistill report "$out"/hinton_? "$out"/alone_? "$out/teacher" --out "$here"
+$segdistill report "$out"/hinton_? "$out"/alone_? "$out/teacher" --out "$out/report"
+"$here/../keep.sh" "$out" "$here"

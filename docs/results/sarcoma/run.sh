@@ -24,4 +24,5 @@ for seed in 0 1 2; do
   one "teach_former_$seed" distill teach_former "$light" train.seed=$seed teachers.h_denseformer.run="$out/h_denseformer" \
     teachers.swin_unetr.run="$out/swin_unetr" teachers.unetr.run="$out/unetr"
 done
-$segdistill report "$out"/teach_former_? "$out"/alone_? "$out"/h_denseformer "$out"/swin_unetr "$out"/unetr --out "$here"
+$segdistill report "$out"/teach_former_? "$out"/alone_? "$out"/h_denseformer "$out"/swin_unetr "$out"/unetr --out "$out/report"
+"$here/../keep.sh" "$out" "$here"

@@ -27,12 +27,13 @@ def report_command(
 ) -> None:
     """Write one self-contained page that says what was gained and lost: words first, then table, figures, warnings.
 
+    What a finished run lacks, figures on its test cases or its cost, is made up for first.
+
     [bold]Example[/bold]
 
       segdistill report runs/teach_former runs/teach_former_alone runs/h_denseformer runs/swin_unetr runs/unetr
     """
-    from segdistill.report import build
+    from segdistill.evidence import gather
     from segdistill.run import Run
 
-    opened = [Run.open(run) for run in runs]
-    print(build([run.path for run in opened], out or opened[0].path))
+    print(gather([Run.open(run) for run in runs], out))
