@@ -46,7 +46,7 @@ def demonstrate(out: Path, if_exists: IfExists = "fail") -> Path:
         SegdistillError: `out` exists and nothing was said about that.
     """
     if if_exists == "fail":
-        Run(out).must_be_new()
+        Run(out).must_suit("fail")
     elif if_exists == "overwrite" and Run(out).exists:
         if not (out / DATA / "dataset.json").is_file():
             raise SegdistillError(

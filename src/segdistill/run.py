@@ -44,15 +44,8 @@ class Run:
             SegdistillError: the folder exists and nothing was said; or it holds another recipe and `resume` was said.
         """
         run = cls(Path(path))
-        if if_exists == "fail":
-            run.must_be_new()
-        elif run.exists:
-            if not run.file("run.json").is_file():
-                if run._hardly_begun:
-                    return run._begin(recipe, kind)
-                raise SegdistillError(
-                    f"{run.path} is not a run (it has no run.json), so it is left as it is; choose another --out"
-                )
+        run.must_suit(if_exists)
+        if run.file("run.json").is_file():
             if if_exists == "resume":
                 return run._same_recipe(recipe)
             for entry in run.path.iterdir():
@@ -88,11 +81,15 @@ class Run:
         names = {entry.name for entry in self.path.iterdir()} if self.path.is_dir() else {""}
         return {name for name in names if ".partial." not in name} <= {".lock", "recipe.yaml"}
 
-    def must_be_new(self) -> None:
-        """Raise where the folder exists already, or cannot be made."""
-        if self.exists:
+    def must_suit(self, if_exists: IfExists) -> None:
+        """Raise where the folder cannot be made, exists against the user's word, or is something else than a run."""
+        if self.exists and if_exists == "fail":
             raise SegdistillError(
                 f"{self.path} exists: --resume goes on with it, --overwrite replaces it, --out names another folder"
+            )
+        if self.exists and not self.file("run.json").is_file() and not self._hardly_begun:
+            raise SegdistillError(
+                f"{self.path} is not a run (it has no run.json), so it is left as it is; choose another --out"
             )
         file = next((above for above in self.path.parents if above.is_file()), None)
         if file is not None:

@@ -192,23 +192,28 @@ def photographs(tmp_path: Path) -> Volumes:
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished run, the dataset that it was trained on, and a dataset of other channels."""
+    """A finished run, the dataset that it was trained on, and the words that trained it, but for --out."""
 
     run: Path
     data: Path
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        store = self.data.parent / "store"
+        return "train", "student_alone", f"data.path={self.data}", f"data.store={store}", *TINY, "--no-report"
+
+    def images(self, case: str = "c0") -> list[Path]:
+        return sorted((self.data / "imagesTr").glob(f"{case}_*"))
 
 
 @pytest.fixture(scope="session")
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """Trained once; tests get copies."""
     home = tmp_path_factory.mktemp("kept")
-    data = write_volumes(home / "data")
-    answer = command(
-        "train", "student_alone", f"data.path={data}", f"data.store={home / 'store'}", *TINY,
-        "--out", home / "run", "--no-report",
-    )  # fmt: skip
+    run = Trained(home / "run", write_volumes(home / "data"))
+    answer = command(*run.words, "--out", run.run)
     assert answer.code == 0, answer
-    return Trained(home / "run", data)
+    return run
 
 
 @pytest.fixture

@@ -38,8 +38,9 @@ def labels_next_to_whole_numbers(folder: Path) -> None:
 def other_headers_for_the_same_place(folder: Path) -> None:
     for number, path in enumerate(sorted((folder / "imagesTr").iterdir())):
         image = nibabel.load(path)
-        image.set_sform(image.affine, code=number % 3)
-        image.set_qform(image.affine, code=(number + 1) % 3)
+        affine = image.affine.copy()
+        image.set_sform(affine, code=number % 3)
+        image.set_qform(affine, code=(number + 1) % 3)
         nibabel.save(image, path)
 
 

@@ -76,8 +76,8 @@ def distill_command(
     recipe, mode = recipe_from(words), if_exists(resume, overwrite)
     out = out or Path("runs") / recipe.name
     out_alone = out.with_name(f"{out.name}_alone")
-    if baseline and mode == "fail":
-        Run(out_alone).must_be_new()  # before the student is trained, not after
+    if baseline:
+        Run(out_alone).must_suit(mode)  # told before the student is trained, not after
     run = distill(recipe, out, if_exists=mode)
     runs = [run]
     if baseline:

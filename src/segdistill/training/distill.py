@@ -46,8 +46,7 @@ def distill(
             f"recipe {recipe.name!r} has no {'teachers' if recipe.terms else 'terms'}, so there is nothing to distil; "
             "`segdistill train` trains a network alone, `segdistill list recipes` shows what distils"
         )
-    if if_exists == "fail":
-        Run(Path(out)).must_be_new()
+    Run(Path(out)).must_suit(if_exists)
     own = {name: given for name, given in (teachers or {}).items() if isinstance(given, nn.Module | Teacher)}
     for name in recipe.teachers:
         if name not in own:

@@ -42,8 +42,7 @@ def train(
     Raises:
         SegdistillError: anything that the user can mend, before or during training; nothing is written over.
     """
-    if if_exists == "fail":
-        Run(Path(out)).must_be_new()
+    Run(Path(out)).must_suit(if_exists)
     fabric = launch(recipe)
     with fabric.rank_zero_first():
         data = prepare(recipe, student=student)
