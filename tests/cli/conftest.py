@@ -56,7 +56,7 @@ def command(*words: object) -> Answer:
     return Answer(code, out.getvalue(), err.getvalue())
 
 
-def training(*words: object) -> tuple[object, ...]:
+def words_of_training(*words: object) -> tuple[object, ...]:
     """The words that train a tiny network alone on the folder `data`."""
     return "train", "student_alone", "data.path=data", *TINY, "--no-report", *words
 
@@ -97,9 +97,15 @@ def refused(segdistill: Command, tmp_path: Path) -> Refused:
 
 
 @pytest.fixture
+def training() -> Callable[..., tuple[object, ...]]:
+    """The words that train a tiny network alone on the folder `data`, and those given."""
+    return words_of_training
+
+
+@pytest.fixture
 def train(segdistill: Command) -> Command:
     """Trains a tiny network alone on the folder `data`, in a tenth of a second; more words may be given."""
-    return lambda *words: segdistill(*training(*words))
+    return lambda *words: segdistill(*words_of_training(*words))
 
 
 @pytest.fixture
@@ -107,7 +113,7 @@ def refused_training(refused: Refused) -> Refused:
     """Trains on the folder `data` into `runs/new`, which must be refused before there is a run."""
 
     def run(*words: object, told: Sequence[str]) -> str:
-        line = refused(*training("--out", "runs/new", *words), told=told)
+        line = refused(*words_of_training("--out", "runs/new", *words), told=told)
         assert not Path("runs/new").exists()
         return line
 

@@ -68,10 +68,18 @@ def test_overwriting_begins_anew(trained: Any, segdistill: Command) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", ["train.epoch=3", "data.path=nowhere", "data.splits.folds=9", "student.type=unett"]
+    ("wrong", "told"),
+    [
+        ("train.epoch=3", "'epochs'"),
+        ("data.path=nowhere", "nowhere is not a folder"),
+        ("data.splits.folds=9", "9 folds"),
+        ("data.patch_size=[9,9,9]", "8 x 8 x 8"),
+    ],
 )
-def test_a_run_is_not_replaced_by_what_cannot_begin(wrong: str, refused: Refused, trained: Any) -> None:
-    refused(*trained.words, wrong, "--out", trained.run, "--overwrite", told=[wrong.split("=")[1]])
+def test_a_run_is_not_replaced_by_what_cannot_begin(
+    wrong: str, told: str, refused: Refused, trained: Any
+) -> None:
+    refused(*trained.words, wrong, "--out", trained.run, "--overwrite", told=[told])
 
 
 def test_resuming_with_another_recipe(refused: Refused, trained: Any) -> None:
@@ -165,5 +173,4 @@ def test_a_log_that_was_cut_short(cut: int, trained: Any, segdistill: Command) -
     log.write_bytes(log.read_bytes()[:-cut] + b"\xff")
     assert segdistill("report", trained.run).code == 0
     assert segdistill(*trained.words, "--out", trained.run, "--resume").code == 0
-    lines = log.read_text().splitlines()
-    assert [json.loads(line)["event"] for line in lines]
+    assert all(json.loads(line)["event"] for line in log.read_text().splitlines())

@@ -89,11 +89,13 @@ def test_the_printed_attention_similarity_drowns_and_the_warning_says_so() -> No
 
 
 def test_warnings() -> None:
-    assert warnings({"segmentation": 0.5, "response": 0.5}) == []
-    assert warnings({"segmentation": 1.0}) == []
-    (few,) = warnings({"segmentation": 0.985, "response": 0.01, "coarse": 0.005})
+    assert warnings({"segmentation": 0.5, "response": 0.5}) == {}
+    assert warnings({"segmentation": 1.0}) == {}
+    (few,) = warnings({"segmentation": 0.985, "response": 0.01, "coarse": 0.005}).values()
     assert few.startswith("coarse gives 0.50% of the student's gradient") and "raise its weight" in few
-    low, high = sorted(warnings({"segmentation": 0.004, "channel": 0.996}), key=lambda told: "lower" in told)
+    low, high = sorted(
+        warnings({"segmentation": 0.004, "channel": 0.996}).values(), key=lambda told: "lower" in told
+    )
     assert low.startswith("segmentation gives 0.40%")
     assert high.startswith("channel gives 99.60% of the student's gradient") and "lower its weight" in high
 

@@ -49,8 +49,8 @@ def fit(
     trained = (p for p in distiller.parameters() if p.requires_grad)
     optimizer = build(OPTIMIZERS, train.optimizer, "train.optimizer")(trained)
     schedule, rate = build(SCHEDULES, train.schedule, "train.schedule"), train.optimizer["lr"]
-    state = resume(run, distiller, optimizer)
     model, optimizer = fabric.setup(distiller, optimizer)
+    state = resume(run, distiller, optimizer)  # now that the weights are on their device
     stream = batches(
         patches,
         batch=recipe.data.batch_size,

@@ -18,7 +18,7 @@ UNSEEN = 2**40  # numbers of samples that training does not reach
 def watch_shares(
     fabric: Fabric, run: Run, distiller: Distiller, patches: Patches, recipe: Recipe, epoch: int
 ) -> None:
-    """Log the shares on one batch every `train.share_every` epochs, and warn where they say something."""
+    """Log the shares on one batch every `train.share_every` epochs, and warn, once a term, where they say something."""
     every = recipe.train.share_every
     if not distiller.terms or not every or epoch % every:
         return
@@ -26,8 +26,10 @@ def watch_shares(
     image, label = (torch.stack([torch.as_tensor(d[key]) for d in drawn]) for key in ("image", "label"))
     found = gradient_shares(distiller, fabric.to_device(image), fabric.to_device(label), float(epoch))
     run.log("share", epoch=epoch, share=found)
-    for message in warnings(found):
-        run.warn(message, epoch=epoch)
+    told = {event.get("term") for event in run.events() if event["event"] == "warning"}
+    for name, message in warnings(found).items():
+        if name not in told:
+            run.warn(message, epoch=epoch, term=name)
 
 
 def gradient_shares(distiller: Distiller, image: Tensor, label: Tensor, epoch: float) -> dict[str, float]:
@@ -48,17 +50,17 @@ def gradient_shares(distiller: Distiller, image: Tensor, label: Tensor, epoch: f
     return {name: norm / total if total else 0.0 for name, norm in norms.items()}
 
 
-def warnings(shares: dict[str, float]) -> list[str]:
-    """What to say about terms that hardly act, or drown the rest."""
-    found = []
+def warnings(shares: dict[str, float]) -> dict[str, str]:
+    """What to say about each term that hardly acts, or drowns the rest."""
+    found = {}
     for name, share in shares.items():
         if share < LOW:
-            found.append(
+            found[name] = (
                 f"{name} gives {share:.2%} of the student's gradient: at this weight it teaches next to nothing; "
                 "raise its weight or choose another normalisation"
             )
         elif share > HIGH and len(shares) > 1:
-            found.append(
+            found[name] = (
                 f"{name} gives {share:.2%} of the student's gradient: the rest hardly acts; lower its weight"
             )
     return found

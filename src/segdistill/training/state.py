@@ -6,8 +6,6 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import torch
-
 from segdistill import checkpoint
 from segdistill.distiller import Distiller
 from segdistill.model import BEST, LAST
@@ -66,7 +64,7 @@ def keep(run: Run, distiller: Distiller, optimizer: Any, state: State) -> None:
     checkpoint.save(run.file(LAST), own | tensors, {"training": asdict(state), "optimizer": scalars})
 
 
-def resume(run: Run, distiller: Distiller, optimizer: torch.optim.Optimizer) -> State:
+def resume(run: Run, distiller: Distiller, optimizer: Any) -> State:
     """Go on from the last checkpoint, if there is one; what was logged after it is forgotten."""
     if not run.file(LAST).is_file():
         run.forget_after(0)
