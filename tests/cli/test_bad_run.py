@@ -172,5 +172,6 @@ def test_a_log_that_was_cut_short(cut: int, trained: Any, segdistill: Command) -
     log = trained.run / "log.jsonl"
     log.write_bytes(log.read_bytes()[:-cut] + b"\xff")
     assert segdistill("report", trained.run).code == 0
+    trained.interrupt()
     assert segdistill(*trained.words, "--out", trained.run, "--resume").code == 0
     assert all(json.loads(line)["event"] for line in log.read_text().splitlines())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import pickle
 import shutil
 from collections.abc import Callable
@@ -51,8 +50,7 @@ def test_a_teacher_that_was_never_named(refused_teacher: Refused) -> None:
 
 
 def test_a_teacher_that_is_not_finished(refused_teacher: Refused, trained: Any) -> None:
-    info = json.loads((trained.run / "run.json").read_text()) | {"status": "training"}
-    (trained.run / "run.json").write_text(json.dumps(info))
+    trained.interrupt()
     refused_teacher(
         told=["teachers.teacher.run:", "runs/teacher is not a finished run; go on with it", "--resume"]
     )
@@ -172,13 +170,25 @@ CHECKPOINTS = (other_architecture, other_names, a_pickle, a_file_of_torch, half_
 
 @pytest.mark.parametrize("damage", CHECKPOINTS, ids=lambda function: function.__name__)
 def test_checkpoints(
-    damage: Callable[[Path], list[str]], refused: Refused, refused_teacher: Refused, trained: Any
+    damage: Callable[[Path], list[str]],
+    refused: Refused,
+    refused_teacher: Refused,
+    trained: Any,
+    segdistill: Command,
 ) -> None:
     told = ["runs/teacher/checkpoints/best.safetensors", *damage(trained.run)]
     refused_teacher(told=told)
     refused("evaluate", trained.run, told=told)
     refused("predict", trained.run, *trained.images(), "--out", "mask.nii.gz", told=told)
+    assert (
+        segdistill(*trained.words, "--out", trained.run, "--resume").code == 0
+    )  # there is nothing left to do
     if damage is not no_file:
-        told = [text.replace("best", "last") for text in told]
-        refused(*trained.words, "--out", trained.run, "--resume", told=told)
+        trained.interrupt()
+        before = (trained.run / LAST).read_bytes()
+        answer = segdistill(*trained.words, "--out", trained.run, "--resume")
+        assert answer.code == 2 and all(text.replace("best", "last") in answer.err for text in told), (
+            answer.err
+        )
+        assert (trained.run / LAST).read_bytes() == before
     assert not Path("harm").exists()

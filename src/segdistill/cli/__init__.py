@@ -23,11 +23,11 @@ CANNOT_WRITE = {
 app = typer.Typer(
     name="segdistill",
     no_args_is_help=True,
-    rich_markup_mode="rich",
+    rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     help="Distil heavy medical image segmentation models into one that runs on the computer you have, and prove "
     "what was gained and lost.\n\n"
-    "[bold]First steps[/bold]: `segdistill demo` does the whole job on synthetic PET/CT/MR in minutes. Then "
+    "**First steps**: `segdistill demo` does the whole job on synthetic PET/CT/MR in minutes. Then "
     "`segdistill data check FOLDER` on your own images, and `segdistill distill teach_former data.path=FOLDER`.",
 )
 app.command("train", no_args_is_help=True)(train.train_command)

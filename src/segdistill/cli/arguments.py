@@ -23,7 +23,7 @@ Words = Annotated[
     ),
 ]
 Out = Annotated[
-    Path | None, typer.Option("--out", "-o", help="Run folder.  [default: runs/<recipe>]", show_default=False)
+    Path | None, typer.Option("--out", "-o", help="Run folder.  [default: runs/RECIPE]", show_default=False)
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with a run that was interrupted.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a run that is there.")]

@@ -44,7 +44,7 @@ def cost_command(
     GMACs are given twice: true (torch's counter), and in the convention of `thop`, which most papers print as "GFLOPs".
     Latency is that of PyTorch here; eager 3-D convolutions of one small patch are slow on a CPU.
 
-    [bold]Example[/bold]
+    **Example**
 
       segdistill cost t1 t2 t3 s1 s2 s3 --size 144,144,144 --count-only
     """

@@ -29,7 +29,7 @@ def predict_command(
 ) -> None:
     """Segment one case; the mask lies on exactly the grid of the first image, header included.
 
-    [bold]Example[/bold]
+    **Example**
 
       segdistill predict runs/student CT.nii.gz PET.nii.gz --out mask.nii.gz
     """

@@ -29,7 +29,7 @@ def report_command(
 
     What a finished run lacks, figures on its test cases or its cost, is made up for first.
 
-    [bold]Example[/bold]
+    **Example**
 
       segdistill report runs/teach_former runs/teach_former_alone runs/h_denseformer runs/swin_unetr runs/unetr
     """

@@ -29,7 +29,7 @@ def train_command(
     Images are read in nnU-Net raw, Decathlon or paired-folder layout, preprocessed once, and split by patient. The best
     checkpoint on the validation cases is then scored on the test cases.
 
-    [bold]Examples[/bold]
+    **Examples**
 
       segdistill train student_alone data.path=Dataset101_Sarcoma
 
@@ -54,7 +54,7 @@ def distill_command(
     baseline: Annotated[
         bool,
         typer.Option(
-            "--baseline", help="Also train the same student alone with the same budget, in <out>_alone."
+            "--baseline", help="Also train the same student alone with the same budget, in OUT_alone."
         ),
     ] = False,
     no_report: NoReport = False,
@@ -64,7 +64,7 @@ def distill_command(
     Teachers are runs of `segdistill train`, named by teachers.NAME.run=FOLDER. A teacher whose run does not exist yet
     is trained first where the recipe gives its network (teachers.NAME.network). Ends with a report.
 
-    [bold]Examples[/bold]
+    **Examples**
 
       segdistill distill hinton data.path=Task04_Hippocampus teachers.teacher.run=runs/teacher --baseline
 

@@ -51,6 +51,9 @@ def train(
         recipe, data.plan, data.facts, student=student, teachers=teachers, device=fabric.device
     )
     with writing(fabric, recipe, Path(out), if_exists) as run:
+        must_be_the_same(run, data)
+        if run.finished:
+            return run
         if fabric.is_global_zero:
             record(run, data, distiller)
         fit(
@@ -122,18 +125,18 @@ def loaders(recipe: Recipe) -> int:
     return 0 if recipe.data.workers == 0 else workers(recipe) - 1
 
 
-def record(run: Run, data: Prepared, distiller: Distiller) -> None:
-    """Write down what was decided, before the first step.
-
-    Raises:
-        SegdistillError: the run was begun on other data.
-    """
+def must_be_the_same(run: Run, data: Prepared) -> None:
+    """Raise where a run that is gone on with was begun on other images or splits."""
     begun = run.info.get("dataset")
     if begun and (begun["fingerprint"] != data.store.fingerprint or run.splits != data.splits):
         raise SegdistillError(
             f"{run.path} was begun on other images or splits than {data.dataset.path} gives now; bring those back, or "
             "begin anew with --overwrite or another --out"
         )
+
+
+def record(run: Run, data: Prepared, distiller: Distiller) -> None:
+    """Write down what was decided, before the first step."""
     write_text(run.file("plan.json"), data.plan.to_json())
     data.splits.save(run.file("splits.json"))
     part = data.recipe.student
