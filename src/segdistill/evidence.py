@@ -16,7 +16,7 @@ from segdistill.run import Run
 def gather(runs: Sequence[Run], out: Path | None = None) -> Path:
     """Evaluate and measure what has not been, for the runs and the teachers they name; write the report.
 
-    A teacher is scored on its own test cases; the report compares on those that all have in common.
+    A teacher is scored on its own cases; the report compares on those that all have in common.
 
     Returns:
         The page, report.html in `out` (by default the first run's folder).
@@ -32,7 +32,7 @@ def gather(runs: Sequence[Run], out: Path | None = None) -> Path:
         made = architecture(run)
         if made["part"]["type"] == "python":
             continue  # a network of the user's own: only they can build it
-        if run.finished and not run.file("metrics.json").is_file() and run.splits.test:
+        if run.finished and not run.file("metrics.json").is_file():
             evaluate(run)
         # One network, one time: equal ones would differ by whatever else the machine was doing.
         same = json.dumps(made, sort_keys=True)

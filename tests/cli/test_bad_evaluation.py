@@ -63,7 +63,8 @@ def test_a_label_that_was_changed_since(change: str, evaluated: Path, refused: R
 
 def test_a_run_without_test_cases(trained: Any, segdistill: Command, refused: Refused) -> None:
     assert segdistill(*trained.words, "data.splits.test=0", "--out", "runs/new").code == 0
-    refused("evaluate", "runs/new", told=["runs/new has no test cases", "--subset validation"])
+    told = ["runs/new has no test cases", "--subset validation"]
+    refused("evaluate", "runs/new", "--subset", "test", told=told)
 
 
 PREDICTIONS = {

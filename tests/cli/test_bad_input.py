@@ -123,8 +123,8 @@ COMMANDS = {
 
 MISUSES = {
     "list nonsense": "'nonsense' is not one of 'networks', 'presets', 'recipes'",
-    "lisst networks": "No such command 'lisst'. Did you mean 'list'?",
-    "train student_alone --resum": "No such option '--resum'. Did you mean",
+    "lisst networks": "No such command 'lisst'",
+    "train student_alone --resum": "No such option",
     "predict run image.nii.gz": "Missing option '--out'",
     "evaluate run --subset all": "'all' is not one of 'test', 'validation', 'train'",
     "cost unet --channels 0": "0 is not in the range x>=1",

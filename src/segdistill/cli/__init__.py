@@ -44,7 +44,7 @@ app.add_typer(data.app, name="data")
 def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 a fault of ours, 2 something the user can mend, 130 Ctrl-C."""
     try:
-        app()
+        app(prog_name="segdistill")
     except SegdistillError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(USER_ERROR)

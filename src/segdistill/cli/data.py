@@ -28,6 +28,10 @@ def check_command(
 
     Reports, case by case: missing or mismatched files, grids that differ between channels or label, undeclared label
     values, NaN, empty labels, identical images in two splits.
+
+    **Example**
+
+      segdistill data check Dataset101_Sarcoma
     """
     from segdistill.data.check import check
 
@@ -73,7 +77,12 @@ def phantom_command(
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same patients.")] = 0,
     overwrite: Overwrite = False,
 ) -> None:
-    """Make synthetic PET/CT/MR patients with tumours, as an nnU-Net raw dataset."""
+    """Make synthetic PET/CT/MR patients with tumours, as an nnU-Net raw dataset.
+
+    **Example**
+
+      segdistill data phantom Dataset900_Phantom --patients 24 --modalities CT,PET
+    """
     from segdistill.data.phantom import make_phantom
 
     names = tuple(name.strip() for name in modalities.split(","))

@@ -22,6 +22,10 @@ def demo_command(
 
     Synthetic PET/CT/MR patients; three small teachers of different families; a light student trained alone; the same
     student taught by all three (Teach-Former); a report. The figures show that it works, not how well.
+
+    **Example**
+
+      segdistill demo --out runs/demo
     """
     from segdistill.demo import demonstrate
 

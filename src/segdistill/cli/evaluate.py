@@ -17,7 +17,12 @@ SHOWN = {"dice": "Dice", "iou": "IoU", "hd95": "HD95 mm", "assd": "ASSD mm", "ns
 
 def evaluate_command(
     run: Annotated[Path, typer.Argument(help="Run folder.", show_default=False)],
-    subset: Annotated[Literal["test", "validation", "train"], typer.Option(help="Cases to score.")] = "test",
+    subset: Annotated[
+        Literal["test", "validation", "train"] | None,
+        typer.Option(
+            help="Cases to score.  (default: test, or validation where there are none)", show_default=False
+        ),
+    ] = None,
     device: Device = "auto",
     predictions: Annotated[
         bool, typer.Option(help="Keep the masks, on the original grids, in RUN/predictions.")
@@ -29,6 +34,10 @@ def evaluate_command(
     Dice, IoU, HD95, ASSD, NSD at the recipe's tolerance and RVD, with spacing; beside them what an all-background
     answer scores (and, for one-class volumes, an ellipsoid on the image's centre). Where reference and prediction are
     both empty a case is counted apart, not averaged. Everything is in RUN/metrics.json.
+
+    **Example**
+
+      segdistill evaluate runs/student --json
     """
     from segdistill.evaluation.evaluate import evaluate
     from segdistill.run import Run
@@ -39,7 +48,7 @@ def evaluate_command(
         return
     cases = len({row["case"] for row in result["cases"]})
     table = Table(
-        title=f"{run.name}: {cases} {subset} cases, mean ± standard deviation over cases",
+        title=f"{run.name}: {cases} {result['split']} cases, mean ± standard deviation over cases",
         title_justify="left",
     )
     table.add_column("")

@@ -18,7 +18,12 @@ def list_command(
     what: Annotated[What, typer.Argument(help="The table to show.", show_default=False)],
     as_json: AsJson = False,
 ) -> None:
-    """What there is, by name: kind, status of the source, reference."""
+    """What there is, by name: kind, status of the source, reference.
+
+    **Example**
+
+      segdistill list recipes
+    """
     from segdistill.catalogue import rows
 
     found = rows(what)

@@ -41,4 +41,4 @@ def predict_command(
     predictor = Predictor.of(Run.open(run), device=device)
     classes = predictor.write(images, out)
     found = ", ".join(f"{name} {count} voxels" for name, count in predictor.count(classes).items())
-    Console(stderr=True).print(f"{out}: {found}", highlight=False, markup=False)
+    Console(stderr=True).print(f"{out}: {found}", highlight=False, markup=False, soft_wrap=True)

@@ -29,7 +29,7 @@ Rows = list[dict[str, Any]]
 def evaluate(
     run: Run,
     *,
-    subset: Subset = "test",
+    subset: Subset | None = None,
     network: nn.Module | None = None,
     device: str = "auto",
     predictions: bool = True,
@@ -37,7 +37,8 @@ def evaluate(
     """Score the best student of a run, case by case and class by class; write metrics.json (and the masks).
 
     Args:
-        subset: cases to score; figures on anything but `test` go to metrics_<subset>.json.
+        subset: cases to score; None: the run's evidence, which is its test cases, or where it has none its validation
+            cases (which chose the checkpoint: the report says so). Other figures go to metrics_<subset>.json.
         network: a module of the caller's own that the run trained.
         predictions: keep the masks, on the original grids, in predictions/.
 
@@ -48,6 +49,8 @@ def evaluate(
         SegdistillError: no such cases, or data that is no longer there.
     """
     dataset = dataset_of(run)
+    evidence: Subset = "test" if run.splits.test else "validation"
+    subset = subset or evidence
     ids = getattr(run.splits, subset)
     if not ids:
         raise SegdistillError(
@@ -78,7 +81,7 @@ def evaluate(
         "summary": summarise(rows),
         "baselines": {key: {"cases": found, "summary": summarise(found)} for key, found in naive.items()},
     }
-    write_json(run.file("metrics.json" if subset == "test" else f"metrics_{subset}.json"), result)
+    write_json(run.file("metrics.json" if subset == evidence else f"metrics_{subset}.json"), result)
     return result
 
 
