@@ -144,7 +144,7 @@ def record(run: Run, data: Prepared, distiller: Distiller) -> None:
         dataset={"name": data.dataset.name, "fingerprint": data.store.fingerprint},
         network=part["type"],
         architecture=describe(distiller.student, part, data.facts),
-        teachers={name: str(teacher.source or "python") for name, teacher in distiller.teachers.items()},
+        teachers={name: source_of(teacher) for name, teacher in distiller.teachers.items()},
         status="training",
     )
     if run.events():
@@ -161,3 +161,8 @@ def record(run: Run, data: Prepared, distiller: Distiller) -> None:
         run.note(
             f"patches {list(patch)} exceed the median image {list(shape)}: what is missing is padded with 0"
         )
+
+
+def source_of(teacher: Teacher) -> str:
+    """Where a teacher lies, wherever the run is looked at from later."""
+    return "python" if teacher.source is None else str(teacher.source.resolve())
