@@ -113,7 +113,7 @@ def test_later_recipes_win_and_part_of_another_type_replaces_the_part(tmp_path: 
     assert (recipe.name, recipe.train.epochs, recipe.train.seed) == ("mine", 8, 3)
     assert recipe.student["type"] == "ux_net" and "channels" not in recipe.student
     assert recipe.train.optimizer["type"] == "sgd" and recipe.train.optimizer["lr"] == 1e-2
-    assert recipe.terms["response"].loss["temperature"] == 4 and recipe.segmentation.weight == 0.1
+    assert recipe.terms["response"].loss["temperature"] == 4 and recipe.terms["response"].weight == 0.9
 
 
 def test_settings_of_the_same_type_are_laid_over() -> None:
@@ -313,3 +313,11 @@ def test_stage_pairs() -> None:
         ("encoder/2", ["encoder/4", "decoder/1"]),
         ("decoder/1", "decoder/1"),
     ]
+
+
+def test_null_takes_a_teacher_or_term_out() -> None:
+    recipe = Recipe.load("teach_former", overrides=["teachers.unetr=null", "terms.fine=null"])
+    assert set(recipe.teachers) == {"h_denseformer", "swin_unetr"} and set(recipe.terms) == {
+        "coarse",
+        "pixel",
+    }

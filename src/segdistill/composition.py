@@ -80,3 +80,12 @@ def _other_part(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     """Whether `new` names another type or preset than `old`, whose settings would not fit."""
     named = all("type" in part or "preset" in part for part in (old, new))
     return named and (new.get("type"), new.get("preset")) != (old.get("type"), old.get("preset"))
+
+
+def without_removed(data: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe without the teachers and terms that were set to null: `teachers.unetr=null`, `terms.fine=null`."""
+    kept = dict(data)
+    for section in ("teachers", "terms"):
+        if isinstance(kept.get(section), Mapping):
+            kept[section] = {name: entry for name, entry in kept[section].items() if entry is not None}
+    return kept

@@ -10,10 +10,10 @@ from rich.console import Console
 
 from segdistill.data.phantom import make_phantom
 from segdistill.errors import SegdistillError
-from segdistill.evidence import gather
+from segdistill.finish import finish
 from segdistill.recipe import Recipe
 from segdistill.run import IfExists, Run
-from segdistill.training.distill import alone, distill, teach_first
+from segdistill.training.distill import alone, distill
 
 # Small enough for minutes on two cores, large enough that something is learned.
 SETTINGS: dict[str, Any] = {
@@ -54,18 +54,15 @@ def demonstrate(out: Path, if_exists: IfExists = "fail") -> Path:
             )
         shutil.rmtree(out)
     say = Console(stderr=True).print
-    say("[bold]1/6[/bold] synthetic PET/CT/MR patients")
+    say("[bold]1/3[/bold] synthetic PET/CT/MR patients")
     if not (out / DATA / "dataset.json").is_file():
         make_phantom(out / DATA, patients=PATIENTS, size=SIZE, difficulty=DIFFICULTY)
     recipe = demo_recipe(out)
-    for number, name in enumerate(recipe.teachers, 2):
-        say(f"[bold]{number}/6[/bold] teacher {name}")
-        teach_first(recipe, name)
-    say("[bold]5/6[/bold] the student alone")
+    say("[bold]2/3[/bold] the student alone")
     baseline = alone(recipe, out / "alone", if_exists="resume")
-    say("[bold]6/6[/bold] the same student, taught by all three (Teach-Former)")
+    say("[bold]3/3[/bold] three teachers, then the same student, taught by all of them (Teach-Former)")
     student = distill(recipe, out / "teach_former", if_exists="resume")
-    return gather([student, baseline], out)
+    return finish([student, baseline], out)
 
 
 def demo_recipe(out: Path) -> Recipe:

@@ -10,7 +10,7 @@ from torch import nn
 
 from segdistill import checkpoint
 from segdistill.errors import SegdistillError
-from segdistill.networks import NETWORKS, PRESETS
+from segdistill.networks import NETWORKS, expand_preset
 from segdistill.parts import build, complete
 from segdistill.run import Run
 
@@ -39,7 +39,7 @@ def resolve_network(spec: Mapping[str, Any], facts: Facts, place: str) -> dict[s
     """Turn `{preset: NAME}` into the part it stands for in 2-D or 3-D, with every default."""
     if "preset" in spec:
         rest = {key: value for key, value in spec.items() if key != "preset"}
-        spec = {**PRESETS[str(spec["preset"])].expand(facts.spatial_dims), **rest}
+        spec = {**expand_preset(str(spec["preset"]), facts.spatial_dims), **rest}
     return complete(NETWORKS, spec, place)
 
 

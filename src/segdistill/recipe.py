@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from segdistill.composition import merge, parse_override, read
+from segdistill.composition import merge, parse_override, read, without_removed
 from segdistill.errors import SegdistillError
 from segdistill.parts import complete, explain, unknown
 
@@ -74,6 +74,10 @@ class DataSection(Section):
     spacing: list[Annotated[float, Field(gt=0)] | None] | Literal["median"] | None = "median"
     """Target spacing in mm along x, y, z; null along an axis keeps each case's own. The median of slices is
     taken in their plane: each volume keeps its slice distance unless one is given."""
+    interpolation: Literal["cubic", "linear"] = "cubic"
+    """How images are resampled."""
+    label_interpolation: Literal["linear", "nearest"] = "linear"
+    """How labels are resampled; linear on the one-hot map of each class."""
     crop: list[int | tuple[int, int] | None] | None = None
     """After resampling, for each axis: a central size, bounds [start, stop], or null; some papers have it."""
     patch_size: list[PositiveInt] | None = None
@@ -216,7 +220,7 @@ class Recipe(Section):
         joined: dict[str, Any] = {}
         for override in sorted(overrides, key=lambda text: text.partition("=")[0].count(".")):
             joined = merge(joined, parse_override(override))
-        return cls.check(merge(merged, joined))
+        return cls.check(without_removed(merge(merged, joined)))
 
     @classmethod
     def check(cls, data: Mapping[str, Any]) -> Recipe:

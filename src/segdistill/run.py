@@ -149,6 +149,11 @@ class Run:
         return self.info.get("status") == "finished"
 
     @property
+    def trained(self) -> bool:
+        """Whether there is a finished run at this path."""
+        return self.file("run.json").is_file() and self.finished
+
+    @property
     def plan(self) -> Plan:
         """How the run's images were prepared; enough to prepare a new one."""
         from segdistill.data.plan import Plan

@@ -117,9 +117,8 @@ def pair(
                 projected = widths_differ and term.projector is not None
                 if projected and term.projector is not None:
                     widths = {"student_width": s.shape[1], "teacher_width": t.shape[1]}
-                    projectors[key_of(name, number, teacher)] = term.projector(
-                        **widths, spatial_dims=s.ndim - 2
-                    )
+                    projector = term.projector(**widths, spatial_dims=s.ndim - 2)
+                    projectors[key_of(name, number, teacher)] = projector.to(s.device)
                 elif widths_differ and getattr(term.loss, "needs_equal_width", True):
                     raise ValueError(
                         f"terms.{name}: {own} of the student has {s.shape[1]} channels, {other} of {teacher} "

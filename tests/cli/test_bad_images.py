@@ -12,6 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from segdistill import checkpoint
+from segdistill.run import Run
+from segdistill.training import loop
+
 Command = Callable[..., Any]
 Refused = Callable[..., str]
 Write = Callable[..., Path]
@@ -286,26 +290,44 @@ def test_the_same_image_in_training_and_test(photographs: Write, segdistill: Com
     assert checked.code == 2 and "is the same image as" in checked.out and "in train and test" in checked.out
 
 
-def test_a_loss_that_turns_nan(volumes: Write, segdistill: Command, tmp_path: Path) -> None:
-    from segdistill import checkpoint
-    from segdistill.run import Run
-
+def test_a_loss_that_turns_nan(volumes: Write, train: Command) -> None:
     volumes()
-    words = ("data.path=data", "data.patch_size=[8,8,8]", "data.batch_size=2", "data.workers=0")
-    wild = ("data.splits.folds=3", "student.channels=[2,4]", "train.iterations=1", "train.gradient_clip=null")
-    answer = segdistill(
-        "train",
-        "student_alone",
-        *words,
-        *wild,
-        "train.optimizer={type: sgd, lr: 1.0e+38}",
-        "--out",
-        "runs/new",
-    )
-    assert answer.code == 2 and "the loss is no longer a number in epoch" in answer.err
+    wild = ("train.optimizer={type: sgd, lr: 1.0e+10}", "train.gradient_clip=null", "train.epochs=9")
+    answer = train(*wild, "--out", "runs/new")
+    assert answer.code == 2 and "error: the loss is no longer a number in epoch" in answer.err
     assert "train.optimizer.lr" in answer.err and "data check" in answer.err
-    run = Run(tmp_path / "runs" / "new")
+    epochs = kept_epochs("runs/new")
+    assert epochs[0]["validation"]["loss"] is not None and epochs[-1]["validation"]["loss"] is None
+    assert checkpoint.load(Path("runs/new/checkpoints/best.safetensors"))[1]["epoch"] == 0  # the good one
+
+
+def test_weights_that_turn_nan_do_not_replace_good_ones(
+    volumes: Write, train: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A gradient may overflow where the loss does not: the next loss would tell, too late for the checkpoint."""
+    volumes()
+    step = loop.one_step
+
+    def overflows(fabric: Any, model: Any, optimizer: Any, stream: Any, number: int, *rest: Any) -> Any:
+        losses = step(fabric, model, optimizer, stream, number, *rest)
+        if number == 2:
+            optimizer.param_groups[0]["params"][0].data.fill_(float("nan"))
+        return losses
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "one_step", overflows)
+        answer = train("train.epochs=4", "--out", "runs/new")
+    assert answer.code == 2 and "error: the weights are no longer numbers after epoch 3" in answer.err
+    assert len(kept_epochs("runs/new")) == 2
+    assert train("train.epochs=4", "--out", "runs/new", "--resume").code == 0
+
+
+def kept_epochs(out: str) -> list[dict[str, Any]]:
+    """The epochs in the log of a run that broke off, of which the last checkpoint holds the last."""
+    run = Run(Path(out))
     assert not run.finished
-    done = [event for event in run.events() if event["event"] == "epoch"]
-    kept = checkpoint.load(run.file("checkpoints/last.safetensors"))[1]["training"]["epoch"]
-    assert kept == len(done) >= 1
+    epochs = [event for event in run.events() if event["event"] == "epoch"]
+    tensors, described = checkpoint.load(run.file("checkpoints/last.safetensors"))
+    assert described["training"]["epoch"] == len(epochs) >= 1
+    assert all(tensor.isfinite().all() for tensor in tensors.values())
+    return epochs

@@ -96,6 +96,7 @@ def test_identical_images(root: Path) -> None:
     shutil.copy(root / "labelsTr/a.nii.gz", root / "labelsTs/t.nii.gz")
     findings = check(root)
     assert [(f.severity, f.case) for f in findings] == [("warning", "b"), ("error", "t")]
+    assert "join them with data.splits.group" in findings[0].message
     assert "the same image as" in findings[0].message and "in training and test" in findings[1].message
 
 

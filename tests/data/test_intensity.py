@@ -7,7 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from segdistill.data.intensity import INTENSITIES, Measured, describe_intensity, guess_kind, make_intensity
+from segdistill.data.intensity import (
+    INTENSITIES,
+    Masked,
+    Measured,
+    describe_intensity,
+    guess_kind,
+    make_intensity,
+)
 from segdistill.errors import SegdistillError
 
 MINIMAL: dict[str, dict[str, Any]] = {kind: {} for kind in INTENSITIES} | {
@@ -84,6 +91,15 @@ def test_pet_counts_the_body_only() -> None:
 def test_mr_does_not_count_masked_air() -> None:
     got = part("mr")(np.array([0, 0, 0, 0, 4, 6], np.float32), {})
     assert got[4:].tolist() == [-1, 1] and got[0] == -5
+
+
+def test_a_mask_says_what_counts_and_the_rest_is_as_zero() -> None:
+    channel, nearest = np.array([[0.1, -0.2, 0, 4, 5], [0, 0, 0, 4, 6]], np.float32)
+    for built in (part("mr"), part("zscore", over="nonzero")):
+        assert isinstance(built, Masked) and built.masks
+        assert built.within(channel, nearest).tolist() == [-5, -5, -5, -1, 0]
+        assert not built.within(channel, np.zeros(5, np.float32)).any()
+    assert not part("zscore").masks and not isinstance(part("ct"), Masked)
 
 
 def test_protocols_of_the_papers() -> None:

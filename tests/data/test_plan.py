@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -75,6 +76,34 @@ def test_json_round_trip_keeps_everything_needed(
     np.testing.assert_array_equal(again.dataset.decode(again.dataset.encode(file_values)), file_values)
 
 
+def test_plans_of_earlier_versions_are_read_and_keep_their_fingerprint(
+    small_dataset: Callable[..., Dataset],
+) -> None:
+    dataset = small_dataset()
+    plan = make_plan(dataset, statistics_cases=IDS)
+    assert plan.mask_first and plan.to_dict()["format"] == 1
+    values = json.loads(plan.to_json())
+    del values["mask_first"]
+    assert not {"interpolation", "label_interpolation"} & set(values)
+    old = Plan.from_dict(values)
+    assert (old.interpolation, old.label_interpolation, old.mask_first) == ("cubic", "linear", False)
+    assert replace(old, mask_first=True) == plan and old.fingerprint != plan.fingerprint
+    unmasked = make_plan(dataset, channels={"MR_T1": {"type": "zscore"}}, statistics_cases=IDS)
+    assert not unmasked.mask_first
+    assert {"format", "dataset", "channels", "spacing", "crop", "shape"} == set(unmasked.to_dict())
+
+
+def test_interpolation_is_kept_and_decides_the_fingerprint(small_dataset: Callable[..., Dataset]) -> None:
+    dataset = small_dataset()
+    plan = make_plan(dataset, statistics_cases=IDS)
+    linear = make_plan(dataset, interpolation="linear", statistics_cases=IDS)
+    nearest = make_plan(dataset, label_interpolation="nearest", statistics_cases=IDS)
+    assert linear.interpolation == "linear" and nearest.label_interpolation == "nearest"
+    assert len({plan.fingerprint, linear.fingerprint, nearest.fingerprint}) == 3
+    for each in (linear, nearest):
+        assert Plan.from_json(each.to_json()) == each
+
+
 def test_fingerprint_changes_with_what_decides_the_arrays_only(small_dataset: Callable[..., Dataset]) -> None:
     dataset = small_dataset()
     plan = make_plan(dataset, statistics_cases=IDS)
@@ -103,6 +132,11 @@ def test_fingerprint_changes_with_what_decides_the_arrays_only(small_dataset: Ca
         ({"spacing": "mean"}, "spacing: 'mean'"),
         ({"spacing": [1, 1]}, "3 positive numbers"),
         ({"crop": [1]}, "3 entries"),
+        ({"interpolation": "nearest"}, "data.interpolation: 'nearest' must be one of cubic, linear"),
+        (
+            {"label_interpolation": "cubic"},
+            "data.label_interpolation: 'cubic' must be one of linear, nearest",
+        ),
         ({"statistics_cases": ["c9"]}, "c9"),
         ({"statistics_cases": []}, "no training case"),
     ],

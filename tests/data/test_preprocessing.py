@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from segdistill.data import open_dataset
-from segdistill.data.dataset import Dataset
+from segdistill.data.dataset import Case, Dataset
 from segdistill.data.grid import from_grid
 from segdistill.data.plan import make_plan
 from segdistill.data.preprocessing import FOREGROUND_A_CLASS, foreground_voxels, preprocess, preprocess_case
@@ -55,6 +55,58 @@ def test_padding_is_zero_and_does_not_count(small_dataset: Callable[..., Dataset
     inside = padded[0][grid.inside]
     assert inside.mean() == pytest.approx(0, abs=1e-5) and inside.std() == pytest.approx(1, abs=1e-5)
     assert plain.shape[1:] == (8, 8, 6)
+
+
+def head(n: int, spacing: float) -> np.ndarray:
+    """(n, n, n) of an anatomy in mm: a bright, sharply bordered ball with a gradient, 0 around it."""
+    x, y, z = (np.indices((n, n, n)) + 0.5) * spacing - 19
+    return np.where(x**2 + y**2 + z**2 <= 121, 500 + 10 * x + 5 * y, 0).astype(np.float32)
+
+
+@pytest.mark.parametrize("kind", [{"type": "mr"}, {"type": "zscore", "over": "nonzero"}])
+def test_voxels_that_were_zero_do_not_count_however_the_case_is_resampled(
+    tmp_path: Path, kind: dict[str, str]
+) -> None:
+    """38 mm at 1.0 and at 0.95 mm, both brought to 1.0 mm; the second one rings wherever a spline can reach."""
+    cases = []
+    for name, n, spacing in (("a", 38, 1.0), ("b", 40, 0.95)):
+        image = save(tmp_path / f"{name}.nii.gz", head(n, spacing), np.diag([spacing] * 3 + [1]))
+        cases.append(Case(name, (image,), None, None))
+    dataset = Dataset("D", tmp_path, "nnunet_raw", ("MR",), {"a": 1}, None, False, tuple(cases), 3)
+    plan = make_plan(dataset, spacing=[1, 1, 1], channels={"MR": kind}, statistics_cases=["a", "b"])
+    whole, resampled = (preprocess_case(case.images, None, plan)[0][0] for case in cases)
+    assert whole.shape == resampled.shape == (38, 38, 38)
+    x, y, z = np.indices(whole.shape) + 0.5 - 19
+    radius = np.sqrt(x**2 + y**2 + z**2)
+    for sure in (radius < 7, radius > 13):  # away from the border, where the spline rings in the image too
+        np.testing.assert_allclose(resampled[sure], whole[sure], rtol=0.02, atol=0.06)
+    assert len(np.unique(resampled[radius > 13])) == 1
+    before = preprocess_case(cases[1].images, None, replace(plan, mask_first=False))[0][0]
+    assert abs(before - whole)[radius < 7].max() > 1  # what earlier runs saw, and go on to see
+    unmoved = preprocess_case(cases[0].images, None, replace(plan, mask_first=False))[0][0]
+    np.testing.assert_array_equal(unmoved, whole)
+
+
+def test_interpolation_is_a_choice(small_dataset: Callable[..., Dataset]) -> None:
+    dataset = small_dataset()
+    case = dataset.cases[1]
+    plan = make_plan(dataset, spacing=[0.7, 0.7, 1], channels={"CT": {"type": "none"}}, statistics_cases=IDS)
+    cubic, smooth, _ = preprocess_case(case.images, case.label, plan)
+    linear, same, _ = preprocess_case(case.images, case.label, replace(plan, interpolation="linear"))
+    raw = nibabel.load(case.images[0]).get_fdata()
+    assert linear[0].max() <= raw.max() < cubic[0].max()
+    np.testing.assert_array_equal(smooth, same)
+    same, nearest, grid = preprocess_case(
+        case.images, case.label, replace(plan, label_interpolation="nearest")
+    )
+    np.testing.assert_array_equal(cubic, same)
+    stored = np.flip(nibabel.load(case.label).get_fdata(), (0, 1))
+    index = [
+        np.floor((np.arange(m) + 0.5) * n / m).astype(int)
+        for n, m in zip(grid.oriented, grid.target, strict=True)
+    ]
+    assert nearest is not None
+    np.testing.assert_array_equal(nearest[0], stored[np.ix_(*index)])
 
 
 def test_a_4d_image_goes_the_same_way_as_files_by_channel(

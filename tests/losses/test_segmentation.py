@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from segdistill.losses import SEGMENTATION_LOSSES
-from segdistill.losses.segmentation import IGNORE, DiceCE, DiceFocal
+from segdistill.losses.segmentation import IGNORE, DiceCE, DiceFocal, one_hot
 
 SPACES = [(3, 4), (3, 2, 2)]
 SMOOTH = 1e-5
@@ -79,6 +81,25 @@ def test_against_loops(space: tuple[int, ...], regions: bool, ignored: bool) -> 
         assert float(loss(logits, label)) == pytest.approx(expected, rel=1e-9)
     expected = 0.25 * dice + 3 * focal_by_loops(logits, label, regions, 0)
     assert float(DiceCE(0.25, 3, regions)(logits, label)) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_target_is_made_as_float_without_a_map_of_integers(space: tuple[int, ...]) -> None:
+    _, label = made(space, regions=False, ignored=True)
+    target, counts = one_hot(label, 3, regions=False)
+    assert target.dtype == counts.dtype == torch.float32 and target.shape == (2, 3, *space)
+    expected = torch.cat([label == k for k in range(3)], dim=1).float()
+    assert torch.equal(target, expected) and torch.equal(target.sum(1, keepdim=True), counts)
+
+    class Kinds(TorchDispatchMode):
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            out = func(*args, **(kwargs or {}))
+            if isinstance(out, torch.Tensor) and out.dtype == torch.int64:
+                assert out.numel() <= label.numel()
+            return out
+
+    with Kinds():
+        one_hot(label, 3, regions=False)
 
 
 @pytest.mark.parametrize("regions", [False, True])

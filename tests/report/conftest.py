@@ -80,7 +80,9 @@ def row(case: str, name: str, score: float | None, voxels: int = 300) -> dict[st
     }
 
 
-def metrics(scores: dict[str, dict[str, float | None]], ellipsoid: float = 0.5) -> dict[str, Any]:
+def metrics(
+    scores: dict[str, dict[str, float | None]], ellipsoid: float = 0.5, split: str = "test"
+) -> dict[str, Any]:
     """metrics.json from case -> class -> Dice."""
     rows = [row(case, name, value) for case, of in scores.items() for name, value in of.items()]
     trivial = {
@@ -88,7 +90,7 @@ def metrics(scores: dict[str, dict[str, float | None]], ellipsoid: float = 0.5) 
         for name, value in (("all_background", 0.0), ("centred_ellipsoid", ellipsoid))
     }
     classes = list(next(iter(scores.values()))) if scores else list(CLASSES)
-    about = {"format": 1, "split": "test", "classes": classes, "tolerance_mm": 2.0}
+    about = {"format": 1, "split": split, "classes": classes, "tolerance_mm": 2.0}
     return about | {"cases": rows, "summary": {}, "baselines": trivial}
 
 
@@ -123,6 +125,7 @@ def write_run(
     status: str = "finished",
     dataset: str = "Dataset900_Made",
     ellipsoid: float = 0.5,
+    split: str = "test",
 ) -> Path:
     """A complete run folder."""
     path.mkdir(parents=True)
@@ -165,7 +168,7 @@ def write_run(
         lines.append({"event": "share", "epoch": 0, "share": share})
     (path / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"event": "epo')
     if scores is not None:
-        (path / "metrics.json").write_text(json.dumps(metrics(scores, ellipsoid)))
+        (path / "metrics.json").write_text(json.dumps(metrics(scores, ellipsoid, split)))
     (path / "cost.json").write_text(json.dumps(cost(*size)))
     return path
 
@@ -225,7 +228,7 @@ def write_study(root: Path, gain: float = 0.06, seeds: int = 3) -> list[Path]:
         ),
         write_run(
             root / "teacher_b",
-            kind="teacher",
+            kind="alone",
             network="swin_unetr",
             scores=uniform(0.78),
             data=data,

@@ -4,6 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from segdistill.report import build
 from segdistill.report.cautions import Caution, examine
 from segdistill.report.evidence import gather
 
@@ -18,7 +21,7 @@ def group(make_run: Callable[..., Path], scores: Any, root: Path, **changes: dic
     """A teacher, two seeds alone and two distilled; nothing is wrong but for `changes`."""
     splits = {"train": ["x"], "validation": ["y"], "test": list(CASES)}
     roles: dict[str, dict[str, Any]] = {
-        "teacher": {"kind": "teacher", "network": "big", "scores": scores(0.85, CASES)},
+        "teacher": {"kind": "alone", "network": "big", "scores": scores(0.85, CASES)},
         "alone": {"kind": "alone", "network": "unet", "scores": scores(0.7, CASES)},
         "distilled": {"kind": "distilled", "network": "unet", "scores": scores(0.75, CASES), "method": "m",
                       "teachers": {"big": str(root / "teacher0")}, "terms": ("response",)},
@@ -45,7 +48,7 @@ def test_a_teacher_trained_on_test_cases_leaks(
     assert cautions["Leak"].severity == "serious"
     assert "T1 was trained on 2 cases" in cautions["Leak"].text
     assert "(c03, c07)" in cautions["Leak"].text
-    assert "chosen by 1 case" in cautions["Selected on test cases"].text
+    assert "chosen by 1 case" in cautions["Selected on scored cases"].text
 
 
 def test_a_teacher_whose_folder_is_gone(make_run: Callable[..., Path], scores: Any, tmp_path: Path) -> None:
@@ -122,3 +125,39 @@ def test_the_same_seed_twice_and_several_students(
     cautions = found(runs)
     assert "alone0 and again have the same recipe and seed" in cautions["Same seed twice"].text
     assert "Several comparisons" in cautions
+
+
+@pytest.mark.parametrize(
+    ("split", "noun", "why"),
+    [
+        ("validation", "validation cases", "chose the checkpoint"),
+        ("train", "training cases", "what the network learnt"),
+    ],
+)
+def test_scores_of_cases_that_are_no_test_cases_are_no_evidence(
+    make_run: Callable[..., Path], scores: Any, tmp_path: Path, split: str, noun: str, why: str
+) -> None:
+    splits = {"train": ["x"], "validation": ["y"], "test": []} | {split: list(CASES)}
+    changes = {role: {"split": split, "splits": splits} for role in ("teacher", "alone", "distilled")}
+    runs = group(make_run, scores, tmp_path, **changes)
+    cautions = found(runs)
+    assert set(cautions) == {"No test cases"}  # told once, not again as a leak of every run
+    caution = cautions["No test cases"]
+    assert caution.severity == "serious" and noun in caution.text and why in caution.text
+    assert "no evidence" in caution.text and "data.splits.test" in caution.text
+    build(runs, tmp_path / "report")
+    written = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
+    assert f"12 {noun}" in written
+    assert "test cases" not in written.replace("Name test cases by", "").lower().replace("no test cases", "")
+
+
+def test_runs_scored_on_different_splits_are_named(
+    make_run: Callable[..., Path], scores: Any, tmp_path: Path
+) -> None:
+    splits = {"train": ["x"], "validation": list(CASES), "test": []}
+    runs = group(make_run, scores, tmp_path, alone={"split": "validation", "splits": splits})
+    caution = found(runs)["No test cases"]
+    assert caution.severity == "serious"
+    assert "alone0, alone1 were scored on validation cases" in caution.text
+    assert "the comparison favours these" in caution.text
+    assert gather(runs).noun == "case"

@@ -126,3 +126,13 @@ def test_no_run_at_all_is_refused() -> None:
 )
 def test_a_name_without_its_seed(name: str, stem: str) -> None:
     assert without_seed(name) == stem
+
+
+def test_a_teacher_is_whoever_taught_a_run_here(
+    make_run: Callable[..., Path], scores: Any, tmp_path: Path
+) -> None:
+    big = make_run(tmp_path / "big", kind="alone", network="big", scores=scores(0.8))
+    assert [m.role for m in gather([big]).models] == ["alone"]
+    small = make_run(tmp_path / "small", kind="distilled", network="small", scores=scores(0.7), method="hinton",
+                     teachers={"big": str(big)})  # fmt: skip
+    assert [m.role for m in gather([big, small]).models] == ["teacher", "distilled"]

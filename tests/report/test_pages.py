@@ -140,7 +140,7 @@ def test_a_report_of_runs_that_are_not_evaluated_says_so(
 ) -> None:
     run = make_run(tmp_path / "r", kind="alone", network="unet", scores=None, status="training", epochs=3)
     html = build([run], tmp_path / "out").read_text(encoding="utf-8")
-    assert "None of these runs has test scores yet" in html
+    assert "None of these runs has scores yet" in html
     assert "Unfinished run" in html
     Outline(html)
 

@@ -61,3 +61,21 @@ def test_teachers_are_found_in_the_recipe_where_run_json_has_none(study: list[Pa
     del about["teachers"]
     (study[-1] / "run.json").write_text(json.dumps(about))
     assert read_run(study[-1]).teachers == {"a": str(study[0]), "b": str(study[1])}
+
+
+def test_a_teacher_that_is_still_to_be_trained_lies_nowhere(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text('{"kind": "distilled"}')
+    (tmp_path / "recipe.yaml").write_text(
+        "teachers: {big: {run: null, network: {type: unetr}}, old: {run: a/b}}"
+    )
+    assert read_run(tmp_path).teachers == {"big": "", "old": "a/b"}
+
+
+@pytest.mark.parametrize("split", ["test", "validation"])
+def test_the_split_of_the_scored_cases_is_read(
+    make_run: Callable[..., Path], tmp_path: Path, split: str
+) -> None:
+    run = make_run(tmp_path / "r", kind="alone", network="unet", scores={"one": {"a": 0.5}}, split=split)
+    assert read_run(run).split == split
+    (run / "metrics.json").unlink()
+    assert read_run(run).split == ""

@@ -54,3 +54,9 @@ def test_what_was_not_measured_is_a_dash(make_run: Callable[..., Path], scores: 
     row = tables.models(gather([run])).groups[0].rows[0]
     assert row.cells[0].extra == "not evaluated"
     assert {cell.text for cell in row.cells[1:]} == {"\u2013"}
+
+
+def test_memory_is_said_to_be_that_of_the_network(study: list[Path]) -> None:
+    table = tables.costs(gather(study))
+    assert "Memory (MB)" in [column.title for column in table.columns]
+    assert "the weights and what a forward pass adds" in table.notes[0]

@@ -36,7 +36,7 @@ def test_a_gain_is_told_with_interval_test_cases_and_seeds(study: list[Path]) ->
     assert verdict.outcome == "gain"
     assert re.fullmatch(
         r"The distilled student \(unet, teach_former\) gains \d\.\d Dice points over the same student "
-        r"trained alone \(95 % CI \d\.\d to \d\.\d, paired t-test p < 0\.001, 8 cases, 3 seeds\); "
+        r"trained alone \(95 % CI \d\.\d to \d\.\d, paired t-test p < 0\.001, 8 test cases, 3 seeds\); "
         r"it loses \d\.\d to the best teacher \(T1, h_denseformer\) at 76 × fewer parameters\.",
         verdict.sentence,
     )
@@ -71,7 +71,7 @@ def test_a_loss_is_called_a_loss(make_run: Callable[..., Path], tmp_path: Path) 
 def test_two_cases_are_too_few_for_a_test(make_run: Callable[..., Path], tmp_path: Path) -> None:
     verdict = judge(pair(make_run, tmp_path, [0.5, 0.6], [0.8, 0.9]))
     assert verdict.outcome == "open"
-    assert "too few cases for a test (2 cases, 1 seed)" in verdict.sentence
+    assert "too few cases for a test (2 test cases, 1 seed)" in verdict.sentence
 
 
 def test_equal_scores_are_no_gain(make_run: Callable[..., Path], tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_a_student_alone_that_was_not_evaluated_only_has_to_be(
 def test_an_unevaluated_student_has_no_verdict(make_run: Callable[..., Path], tmp_path: Path) -> None:
     run = make_run(tmp_path / "d", kind="distilled", network="unet", scores=None, method="hinton")
     verdict = judge([run])
-    assert "no test scores yet" in verdict.sentence
+    assert "no scores yet" in verdict.sentence
     assert verdict.command == f"segdistill evaluate {run}"
 
 

@@ -275,6 +275,59 @@ def test_teachers_that_are_not_there_are_trained_first(tiny: Settings, tmp_path:
     assert baseline.recipe.student == run.recipe.student
 
 
+def test_what_does_not_fit_is_told_before_a_teacher_is_trained(tiny: Settings, tmp_path: Path) -> None:
+    section = {"teacher": {"run": str(tmp_path / "t"), "network": {"type": "unet", "channels": [8, 16]}}}
+    wrong = recipe("hinton", tiny, teachers=section, terms={"response": {"student": "encoder/64"}})
+    with pytest.raises(SegdistillError, match=r"no stage .encoder.64"):
+        distill(wrong, tmp_path / "s")
+    assert not (tmp_path / "t").exists() and not (tmp_path / "s").exists()
+
+
+def test_a_student_never_takes_the_place_of_its_teacher(tiny: Settings, teacher: Run) -> None:
+    with pytest.raises(SegdistillError, match=r"teachers.teacher.run and --out are one folder"):
+        distill(hinton(tiny, teacher), teacher.path, if_exists="overwrite")
+    assert teacher.finished
+
+
+def test_figures_of_an_earlier_checkpoint_do_not_survive_a_resume(
+    tiny: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = recipe("student_alone", tiny, train={"best": "loss"})
+    step = loop.one_step
+
+    def breaks_off(fabric: Any, model: Any, optimizer: Any, stream: Any, number: int, *rest: Any) -> Any:
+        if number == 3:
+            raise KeyboardInterrupt
+        return step(fabric, model, optimizer, stream, number, *rest)
+
+    monkeypatch.setattr(loop, "one_step", breaks_off)
+    with pytest.raises(KeyboardInterrupt):
+        train(wanted, tmp_path / "s")
+    monkeypatch.setattr(loop, "one_step", step)
+    run = Run.open(tmp_path / "s")
+    segdistill.evaluate(run)
+    train(wanted, run.path, if_exists="resume")
+    assert not run.file("metrics.json").exists()
+
+
+def test_a_teacher_that_knows_the_test_cases_is_warned_about(tiny: Settings, tmp_path: Path) -> None:
+    other = {
+        "splits": {"folds": 3, "seed": 7},
+        "spacing": [16.0, 16.0, 16.0],
+        "channels": {"CT": "none", "PET_SUV": "none"},
+    }
+    data = tiny["data"] | other
+    teacher = train(Recipe.load("student_alone", tiny, {"data": data}), tmp_path / "t")
+    mine = {
+        "data": data | {"splits": {"folds": 3, "seed": 0}},
+        "teachers": {"teacher": {"run": str(teacher.path)}},
+    }
+    run = distill(Recipe.load("hinton", tiny, mine), tmp_path / "s")
+    leaked = set(teacher.splits.train) & set(run.splits.test)
+    warned = [event["message"] for event in run.events() if event["event"] == "warning"]
+    assert leaked and any("was trained on" in message and "test cases" in message for message in warned)
+
+
 def test_networks_of_ones_own(tiny: Settings, tmp_path: Path) -> None:
     class Light(nn.Module):
         def __init__(self, width: int) -> None:

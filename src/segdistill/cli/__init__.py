@@ -16,6 +16,7 @@ from segdistill.errors import SegdistillError
 
 USER_ERROR = 2
 INTERRUPTED = 130
+SMALLER = "raise train.accumulate, use train.precision=bf16-mixed, or lower data.patch_size or evaluate.window_batch"
 CANNOT_WRITE = {
     errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ENAMETOOLONG,
 }  # fmt: skip
@@ -55,6 +56,11 @@ def main() -> None:
         print(
             f"error: {place}{error.strerror}; free some disk space or choose another folder", file=sys.stderr
         )
+        sys.exit(USER_ERROR)
+    except RuntimeError as error:
+        if type(error).__name__ != "OutOfMemoryError":  # torch's, without importing torch here
+            raise
+        print(f"error: the GPU has too little memory ({error}); {SMALLER}", file=sys.stderr)
         sys.exit(USER_ERROR)
     except SystemExit as end:
         if end.code == INTERRUPTED:  # what typer makes of Ctrl-C

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from segdistill.cli.arguments import AsJson
+from segdistill.cli.arguments import AsJson, Device
 from segdistill.errors import SegdistillError
 
 
@@ -37,6 +37,7 @@ def cost_command(
         ),
     ] = True,
     repeats: Annotated[int, typer.Option(min=1, help="Timed forward passes.")] = 10,
+    device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
     """Parameters, multiply-adds, latency and memory of networks.
@@ -51,7 +52,9 @@ def cost_command(
     from segdistill.cost.record import cost_of
 
     shape = None if size is None else _sides(size)
-    found = [cost_of(target, shape, channels, classes, repeats if latency else 0) for target in targets]
+    found = [
+        cost_of(target, shape, channels, classes, repeats if latency else 0, device) for target in targets
+    ]
     if as_json:
         print(json.dumps(found))
         return

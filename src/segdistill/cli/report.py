@@ -33,7 +33,7 @@ def report_command(
 
       segdistill report runs/teach_former runs/teach_former_alone runs/h_denseformer runs/swin_unetr runs/unetr
     """
-    from segdistill.evidence import gather
+    from segdistill.finish import finish
     from segdistill.run import Run
 
-    print(gather([Run.open(run) for run in runs], out))
+    print(finish([Run.open(run) for run in runs], out))

@@ -89,15 +89,15 @@ def _finish(runs: list[Run], no_report: bool) -> None:
     """Score the runs and their teachers, and write the report beside the first."""
     import os
 
-    if os.environ.get("LOCAL_RANK", "0") != "0":
-        return
+    if any(os.environ.get(rank, "0") != "0" for rank in ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK")):
+        return  # one of several processes, and not the first
     console = Console(stderr=True)
     if no_report:
         console.print(
             f"run: {runs[0].path}  (next: segdistill evaluate {runs[0].path})", highlight=False, markup=False
         )
         return
-    from segdistill.evidence import gather
+    from segdistill.finish import finish
 
-    page = gather(runs)
+    page = finish(runs)
     console.print(f"run:    {runs[0].path}\nreport: {page}", highlight=False, markup=False)

@@ -10,6 +10,7 @@ from torch import nn
 from segdistill.atomic import write_json
 from segdistill.cost.counting import count
 from segdistill.cost.latency import measure
+from segdistill.device import choose_device
 from segdistill.errors import SegdistillError
 from segdistill.model import Facts, architecture, build_network, facts_of
 from segdistill.networks import NETWORKS, PRESETS
@@ -18,15 +19,19 @@ from segdistill.run import Run, machine
 
 Cost = dict[str, Any]
 DEFAULT_SIZE = (64, 64, 64)
+BYTES = 4  # of a float32 weight
 
 
-def cost_of(target: str, size: tuple[int, ...] | None, channels: int, classes: int, repeats: int) -> Cost:
+def cost_of(
+    target: str, size: tuple[int, ...] | None, channels: int, classes: int, repeats: int, device: str = "auto"
+) -> Cost:
     """The cost of a network, preset or run, by name or folder.
 
     Args:
         size: voxels of the input; None: a run's own patch, else 64 x 64 x 64.
         channels, classes: of the network's ends; a run has its own.
         repeats: timed forward passes; 0 only counts, on the meta device.
+        device: where they are timed.
 
     Raises:
         SegdistillError: no such thing, or a size that the network cannot take.
@@ -42,11 +47,14 @@ def cost_of(target: str, size: tuple[int, ...] | None, channels: int, classes: i
         facts = Facts(len(sides), channels, classes, sides)
     else:
         raise SegdistillError(f"{target}: no such run folder, and {unknown(target, [*NETWORKS, *PRESETS])}")
-    return record(build_network(spec, facts, target), facts, target, repeats)
+    return record(build_network(spec, facts, target).to(choose_device(device)), facts, target, repeats)
 
 
 def record(network: nn.Module, facts: Facts, name: str, repeats: int) -> Cost:
-    """Count, and if `repeats` time, one network at batch 1."""
+    """Count, and if `repeats` time, one network at batch 1, where it is.
+
+    `peak_memory_mb` is the weights and what a forward pass adds to them, not the whole process.
+    """
     shape = (facts.in_channels, *facts.image_size)
     try:
         counts = count(network, shape)
@@ -72,7 +80,7 @@ def record(network: nn.Module, facts: Facts, name: str, repeats: int) -> Cost:
             "backend": time.backend,
             "repeats": time.repeats,
         },
-        "peak_memory_mb": time and time.peak_memory_mb,
+        "peak_memory_mb": time and time.added_memory_mb + counts.parameters * BYTES / 2**20,
         "machine": machine(),
     }
 

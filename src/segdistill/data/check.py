@@ -157,7 +157,7 @@ def _identical(dataset: Dataset, seen: Iterable[Seen]) -> list[Finding]:
                 findings.append(Finding("error", case.id, case.images[0], f"{message}; remove one"))
             else:
                 message = f"{case.images[0]} is the same image as {first.images[0]}"
-                advice = "remove one, or join them with data.group so that a split keeps them together"
+                advice = "remove one, or join them with data.splits.group so that a split keeps them together"
                 findings.append(Finding("warning", case.id, case.images[0], f"{message}; {advice}"))
     return findings
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -56,18 +56,6 @@ class Grid:
             float(steps[axis]) * before / after
             for axis, before, after in zip(self.axes, self.oriented, self.resampled, strict=True)
         )
-
-    @property
-    def target_affine(self) -> np.ndarray:
-        """(4, 4) voxel index of the target grid -> mm, RAS+."""
-        step = np.eye(4)
-        step[: len(self.shape)] = 0
-        for k, axis in enumerate(self.axes):
-            scale = self.oriented[k] / self.resampled[k]
-            start = (self.origin[k] + 0.5) * scale - 0.5
-            step[axis, k] = -scale if self.flips[k] else scale
-            step[axis, 3] = self.shape[axis] - 1 - start if self.flips[k] else start
-        return np.asarray(self.affine) @ step
 
     @property
     def inside(self) -> tuple[slice, ...]:
@@ -148,16 +136,22 @@ def to_grid(array: np.ndarray, grid: Grid, order: Order, fill: float = 0) -> np.
     return out
 
 
-def label_to_grid(label: np.ndarray, grid: Grid) -> np.ndarray:
-    """Bring (L, *original) int16 to (L, *target) int16 by linear interpolation of each class's one-hot map.
+def label_to_grid(
+    label: np.ndarray, grid: Grid, order: Literal["linear", "nearest"] = "linear"
+) -> np.ndarray:
+    """Bring (L, *original) int16 to (L, *target) int16, padded with 0.
 
-    The largest value wins, ties go to the smaller class. Ignored voxels (-1) take part like a class. Padding
-    is 0. Each channel stands for itself, as overlapping regions need.
+    `linear` interpolates each class's one-hot map: the largest value wins, ties go to the smaller class.
+    Ignored voxels (-1) take part like a class. Each channel stands for itself, as overlapping regions need.
     """
     _expect(label, grid.shape, "the original grid")
     out = np.zeros((len(label), *grid.target), np.int16)
     for c in range(len(label)):
-        whole = _likeliest(_orient(label[c : c + 1], grid), grid)
+        oriented = _orient(label[c : c + 1], grid)
+        if order == "nearest":
+            whole = resample(oriented, grid.resampled, order)[0]
+        else:
+            whole = _likeliest(oriented, grid)
         out[c][grid.inside] = whole[_overlap(grid)]
     return out
 

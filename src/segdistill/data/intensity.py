@@ -39,6 +39,24 @@ class Measured(Intensity, Protocol):
         ...
 
 
+@runtime_checkable
+class Masked(Intensity, Protocol):
+    """An intensity that may count only voxels that are not 0, which resampling makes of almost all of them."""
+
+    @property
+    def masks(self) -> bool:
+        """Whether it does."""
+        ...
+
+    def within(self, channel: np.ndarray, nearest: np.ndarray) -> np.ndarray:
+        """Like a call, but `nearest` (*space), the channel resampled without blending, says what counts.
+
+        Its zeros are taken for 0, and mean and deviation are of its other voxels: a spline mixes those at the
+        border with the zeros.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class CT:
     """Clip to percentiles of the training cases' foreground, then z-score with its mean and deviation.
@@ -92,8 +110,18 @@ class ZScore:
     over: Literal["image", "nonzero"] = "image"
     epsilon: Annotated[float, Field(ge=0)] = 0.0
 
+    @property
+    def masks(self) -> bool:
+        return self.over == "nonzero"
+
+    def within(self, channel: np.ndarray, nearest: np.ndarray) -> np.ndarray:
+        mask = nearest != 0
+        return self._of(np.where(mask, channel, np.float32(0)), nearest[mask])
+
     def __call__(self, channel: np.ndarray, statistics: Statistics) -> np.ndarray:
-        seen = channel[channel != 0] if self.over == "nonzero" else channel
+        return self._of(channel, channel[channel != 0] if self.masks else channel)
+
+    def _of(self, channel: np.ndarray, seen: np.ndarray) -> np.ndarray:
         if not seen.size:
             return np.zeros_like(channel, np.float32)
         own = _moments(seen)
@@ -103,6 +131,13 @@ class ZScore:
 @dataclass(frozen=True)
 class MR:
     """z-score of the case itself over its non-zero voxels (air that was masked out does not count)."""
+
+    @property
+    def masks(self) -> bool:
+        return True
+
+    def within(self, channel: np.ndarray, nearest: np.ndarray) -> np.ndarray:
+        return ZScore(over="nonzero").within(channel, nearest)
 
     def __call__(self, channel: np.ndarray, statistics: Statistics) -> np.ndarray:
         return ZScore(over="nonzero")(channel, statistics)

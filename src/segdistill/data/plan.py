@@ -20,11 +20,22 @@ from segdistill.data.dataset import Case, Dataset
 from segdistill.data.geometry import Geometry
 from segdistill.data.grid import Crop, Grid, plan_grid
 from segdistill.data.image import read_geometry
-from segdistill.data.intensity import Intensity, Measured, describe_intensity, guess_kind, make_intensity
+from segdistill.data.intensity import (
+    Intensity,
+    Masked,
+    Measured,
+    describe_intensity,
+    guess_kind,
+    make_intensity,
+)
 from segdistill.data.workers import in_processes
 from segdistill.errors import SegdistillError
 
-FORMAT = 1  # raise it when preprocessing itself changes: stores made before are then not used again
+# Of plan.json. Where preprocessing changes, rather add a field whose default is the old way: runs stay usable
+# and predict as they were trained, and stores made before are not used again.
+FORMAT = 1
+IMAGE_ORDERS, LABEL_ORDERS = ("cubic", "linear"), ("linear", "nearest")
+LATER = ("interpolation", "label_interpolation", "mask_first")  # not in every plan.json of this format
 VALUES_A_CASE = 10_000  # sampled for statistics from each channel of each training case
 
 
@@ -45,6 +56,13 @@ class Plan:
     spacing: mm along the canonical axes (volumes: x, y, z); None, for all or one axis, keeps each case's own.
     crop: as in `plan_grid`.
     shape: median shape of the training cases on the target grid; for choosing patches, decides nothing here.
+    interpolation: of images.
+    label_interpolation: of labels; `linear` on the one-hot map of each class.
+    mask_first: intensities over non-zero voxels take those of the image before it is resampled. Plans of
+        earlier versions do not: their networks saw what ringing had made of the zeros.
+
+    Raises:
+        SegdistillError: an interpolation that does not exist.
     """
 
     dataset: Dataset
@@ -52,6 +70,13 @@ class Plan:
     spacing: tuple[float | None, ...] | None
     crop: Crop | None
     shape: tuple[int, ...]
+    interpolation: Literal["cubic", "linear"] = "cubic"
+    label_interpolation: Literal["linear", "nearest"] = "linear"
+    mask_first: bool = False
+
+    def __post_init__(self) -> None:
+        _one_of(IMAGE_ORDERS, self.interpolation, "data.interpolation")
+        _one_of(LABEL_ORDERS, self.label_interpolation, "data.label_interpolation")
 
     @property
     def spatial_dims(self) -> int:
@@ -90,7 +115,8 @@ class Plan:
         return plan_grid(geometry, self.spacing, self.spatial_dims, self.crop)
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON values."""
+        """As JSON values; what came later than format 1 only where it is not the default."""
+        later = [field for field in fields(Plan) if field.name in LATER]
         kept = [field.name for field in fields(Dataset) if field.name not in ("cases", "path")]
         return {
             "format": FORMAT,
@@ -102,6 +128,7 @@ class Plan:
             "spacing": self.spacing,
             "crop": self.crop,
             "shape": self.shape,
+            **{f.name: getattr(self, f.name) for f in later if getattr(self, f.name) != f.default},
         }
 
     def to_json(self) -> str:
@@ -126,6 +153,7 @@ class Plan:
                 spacing=_tuples(values["spacing"]),
                 crop=_tuples(values["crop"]),
                 shape=_tuples(values["shape"]),
+                **{name: values[name] for name in LATER if name in values},
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise SegdistillError(f"{where} is not a whole plan ({error!r}); preprocess again") from error
@@ -145,6 +173,8 @@ def make_plan(
     spacing: Literal["median"] | Sequence[float | None] | None = "median",
     crop: Sequence[Any] | None = None,
     channels: Mapping[str, Any] | None = None,
+    interpolation: Literal["cubic", "linear"] = "cubic",
+    label_interpolation: Literal["linear", "nearest"] = "linear",
     statistics_cases: Sequence[str],
     workers: int = 1,
 ) -> Plan:
@@ -155,6 +185,8 @@ def make_plan(
             the canonical axes with None to keep one, or None to keep all.
         crop: as in `plan_grid`; lists as they come from a recipe are fine.
         channels: overrides by channel name, {"PET_SUV": {"type": "window", "low": 0, "high": 20}}.
+        interpolation: of images.
+        label_interpolation: of labels; `linear` on the one-hot map of each class.
         statistics_cases: ids of the training cases; no other case has a say.
 
     Raises:
@@ -172,6 +204,9 @@ def make_plan(
         spacing=chosen,
         crop=_tuples(list(crop)) if crop is not None else None,
         shape=(),
+        interpolation=interpolation,
+        label_interpolation=label_interpolation,
+        mask_first=any(isinstance(part, Masked) and part.masks for part in parts),
     )
     shapes = [plan.grid(geometry).target for geometry in geometries]
     plan = replace(plan, shape=tuple(int(n) for n in np.median(shapes, axis=0)))
@@ -246,6 +281,11 @@ def _foreground(case: Case, dataset: Dataset, grid: Geometry) -> np.ndarray:
     if case.label is None:
         return np.zeros(grid.shape, bool)
     return np.asarray((read_classes(case.label, dataset, case.images[0], grid) > 0).any(axis=0))
+
+
+def _one_of(choices: Sequence[str], value: Any, where: str) -> None:
+    if value not in choices:
+        raise SegdistillError(f"{where}: {value!r} must be one of {', '.join(choices)}")
 
 
 def _channel(values: dict[str, Any], where: str) -> Channel:

@@ -15,6 +15,7 @@ from segdistill.data.case_files import read_channels, read_classes
 from segdistill.data.dataset import Case, Dataset
 from segdistill.data.fingerprint import fingerprint
 from segdistill.data.grid import Grid, label_to_grid, to_grid
+from segdistill.data.intensity import Masked
 from segdistill.data.plan import Plan
 from segdistill.data.store import Store
 from segdistill.data.workers import in_processes
@@ -28,6 +29,8 @@ def preprocess_case(
 ) -> tuple[np.ndarray, np.ndarray | None, Grid]:
     """Read, orient, resample, crop, and change intensities last: what is clipped stays within its bounds.
 
+    Where an intensity counts only voxels that are not 0, those are found before a spline rings around them.
+
     Returns:
         image (C, *space) float32, 0 where padded; label (L, *space) int16 or None; the grid that leads back.
 
@@ -36,12 +39,18 @@ def preprocess_case(
     """
     raw, geometry = read_channels(images, [channel.name for channel in plan.channels])
     grid = plan.grid(geometry)
-    image = to_grid(raw, grid, "cubic")
-    for channel, values in zip(plan.channels, image, strict=True):
-        values[grid.inside] = channel.intensity(values[grid.inside], channel.statistics)
+    image = to_grid(raw, grid, plan.interpolation)
+    for channel, before, values in zip(plan.channels, raw, image, strict=True):
+        part, inside = channel.intensity, values[grid.inside]
+        if plan.mask_first and isinstance(part, Masked) and part.masks:
+            nearest = to_grid(before[None], grid, "nearest")[0][grid.inside]
+            values[grid.inside] = part.within(inside, nearest)
+        else:
+            values[grid.inside] = part(inside, channel.statistics)
     if label is None:
         return image, None, grid
-    return image, label_to_grid(read_classes(label, plan.dataset, images[0], geometry), grid), grid
+    classes = read_classes(label, plan.dataset, images[0], geometry)
+    return image, label_to_grid(classes, grid, plan.label_interpolation), grid
 
 
 def preprocess(dataset: Dataset, plan: Plan, root: Path, *, workers: int = 1) -> Store:

@@ -25,14 +25,6 @@ class Slices:
         """Slice `index` of `array` (C, x, y, z): (C, *the two other axes, in their order), a view."""
         return array[(slice(None),) * (1 + self.axis) + (index,)]
 
-    def split(self, array: np.ndarray) -> np.ndarray:
-        """(C, x, y, z) as a batch of slices (n, C, h, w), a view."""
-        return np.moveaxis(array, 1 + self.axis, 0)
-
-    def join(self, slices: np.ndarray) -> np.ndarray:
-        """(n, C, h, w) back to (C, x, y, z), a view: the inverse of `split`."""
-        return np.moveaxis(slices, 0, 1 + self.axis)
-
     def with_foreground(self, label: np.ndarray) -> np.ndarray:
         """Indices of the slices of `label` (L, x, y, z) that hold any class above background."""
         others = tuple(axis for axis in range(4) if axis != 1 + self.axis)

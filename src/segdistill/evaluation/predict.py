@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,10 +67,14 @@ class Predictor:
             slices=self.slices,
             device=self.device,
         )
-        probabilities = from_grid(
-            (logits.sigmoid() if self.plan.regions else logits.softmax(0)).numpy(), grid
-        )
-        return decide(probabilities, self.plan.regions, self.settings.threshold)
+        if self.plan.regions:
+            logits.sigmoid_()
+        else:
+            for part in logits.unbind(1):  # one by one: no second copy of all classes
+                part.copy_(part.softmax(0))
+        maps = logits.numpy()
+        each = (from_grid(maps[c : c + 1], grid)[0] for c in range(len(maps)))
+        return decide(each, self.plan.regions, self.settings.threshold)
 
     def count(self, classes: np.ndarray) -> dict[str, int]:
         """Voxels of each class or region in an answer of `classes`."""
@@ -94,18 +98,27 @@ class Predictor:
         return classes
 
 
-def decide(probabilities: np.ndarray, regions: bool, threshold: float | None = None) -> np.ndarray:
-    """Probabilities (C, *space) as class indices (1, *space) int16, or as 0/1 of each region (R, *space).
+def decide(probabilities: Iterable[np.ndarray], regions: bool, threshold: float | None = None) -> np.ndarray:
+    """Probabilities (*space) of each class as indices (1, *space) int16, or as 0/1 of each region (R, *space).
 
+    An array (C, *space) does as well; what makes the classes one by one never has all of them in memory.
     The likeliest class wins, and a region is where it is above 0.5. With a threshold the likeliest foreground
     class wins wherever it is above that, and a region is where it is above that.
     """
     if regions:
-        return (probabilities > (threshold or 0.5)).astype(np.int16)
-    if threshold is None:
-        return probabilities.argmax(0)[None].astype(np.int16)
-    foreground = probabilities[1:]
-    return np.where(foreground.max(0) > threshold, foreground.argmax(0) + 1, 0)[None].astype(np.int16)
+        return np.stack([(each > (threshold or 0.5)).astype(np.int16) for each in probabilities])
+    classes = iter(enumerate(probabilities))
+    if threshold is not None:
+        next(classes)  # the background
+    first, largest = next(classes)
+    largest = largest.copy()
+    winner = np.full(largest.shape, first, np.int16)
+    for index, each in classes:
+        winner[each > largest] = index
+        np.maximum(largest, each, out=largest)
+    if threshold is not None:
+        winner[~(largest > threshold)] = 0
+    return winner[None]
 
 
 def predict(

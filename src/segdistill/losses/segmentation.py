@@ -26,9 +26,11 @@ NonNegative = Annotated[float, Field(ge=0)]
 def one_hot(label: Label, classes: int, regions: bool) -> tuple[Float[Tensor, "batch class *space"], Tensor]:
     """The label, a plane for each class or region, and where it counts (batch, 1, *space), 0 if ignored."""
     counts = (label[:, :1] != IGNORE).float()
-    known = label.clamp_min(0).long()
-    target = known if regions else F.one_hot(known[:, 0], classes).movedim(-1, 1)
-    return target.float() * counts, counts
+    known = label.clamp_min(0)
+    if regions:
+        return known.float() * counts, counts
+    target = counts.new_zeros(len(known), classes, *known.shape[2:])
+    return target.scatter_(1, known.long(), counts), counts
 
 
 def dice_loss(logits: Logits, target: Tensor, counts: Tensor, regions: bool, smooth: float = 1e-5) -> Tensor:

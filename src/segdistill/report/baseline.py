@@ -13,7 +13,7 @@ from segdistill.report.likeness import without_seed
 
 
 def is_missing(comparison: Comparison) -> bool:
-    """Whether there is no student alone with test scores."""
+    """Whether there is no student alone with scores."""
     return comparison.alone is None or not comparison.alone.evaluated
 
 

@@ -12,7 +12,11 @@ from segdistill.report.verdict import compare, outcome
 from segdistill.report.words import count, fixed, listing, points
 
 ALMOST_NONE, ALMOST_ALL = 0.01, 0.99  # of the student's gradient
-FEW = 10  # test cases
+FEW = 10  # scored cases
+NO_EVIDENCE = {
+    "validation": ("validation cases", "chose the checkpoint"),
+    "train": ("training cases", "are what the network learnt"),
+}
 
 
 @dataclass(frozen=True)
@@ -24,8 +28,31 @@ class Caution:
     text: str
 
 
+def no_test_cases(evidence: Evidence) -> Iterator[Caution]:
+    """Scores of cases that trained the network or chose its checkpoint."""
+    everyone = len(evidence.splits) == 1
+    for split, names in evidence.splits.items():
+        if split in NO_EVIDENCE:
+            cases, why = NO_EVIDENCE[split]
+            who = (
+                "Every run here was"
+                if everyone
+                else f"{listing(names)} {'was' if len(names) == 1 else 'were'}"
+            )
+            mixed = "" if everyone else " Other runs were not, so the comparison favours these."
+            text = (
+                f"{who} scored on {cases}, which {why}. Figures and p-values are optimistic and no evidence."
+                f"{mixed} Name test cases by data.splits.test (a share of the patients, or a list of cases) and "
+                "train again."
+            )
+            yield Caution("serious", "No test cases", text)
+
+
 def leak(evidence: Evidence) -> Iterator[Caution]:
-    """Test cases of a student that it, its baseline or a teacher was trained on, or was selected by."""
+    """Scored cases of a student that it, its baseline or a teacher was trained on, or was selected by.
+
+    What a run is itself scored on, and says so (its split is not test), is told by `no_test_cases`.
+    """
     trained: dict[str, set[str]] = {}
     selected: dict[str, set[str]] = {}
     for comparison in evidence.comparisons:
@@ -33,13 +60,14 @@ def leak(evidence: Evidence) -> Iterator[Caution]:
         members = (comparison.student, comparison.alone, *comparison.teachers)
         for model in [member for member in members if member is not None]:
             for run in model.runs:
-                seen = tested & set(run.splits.get("train", ()))
-                trained.setdefault(model.short, set()).update(seen)
-                selected.setdefault(model.short, set()).update(tested & set(run.splits.get("validation", ())))
+                for split, found in (("train", trained), ("validation", selected)):
+                    if run.split != split:
+                        seen = tested & set(run.splits.get(split, ()))
+                        found.setdefault(model.short, set()).update(seen)
     for short, cases in trained.items():
         if cases:
             text = (
-                f"{short} was trained on {count(len(cases), 'case')} that students here are tested on "
+                f"{short} was trained on {count(len(cases), 'case')} that students here are scored on "
                 f"({listing(sorted(cases))}). What it scores, and what it taught about them, is too good to "
                 "be evidence; train it again with the splits.json of the student."
             )
@@ -48,9 +76,9 @@ def leak(evidence: Evidence) -> Iterator[Caution]:
         if cases:
             text = (
                 f"The checkpoint of {short} was chosen by {count(len(cases), 'case')} that students here are "
-                f"tested on ({listing(sorted(cases))}); its figures may be a little too good."
+                f"scored on ({listing(sorted(cases))}); its figures may be a little too good."
             )
-            yield Caution("note", "Selected on test cases", text)
+            yield Caution("note", "Selected on scored cases", text)
 
 
 def unknown_teacher(evidence: Evidence) -> Iterator[Caution]:
@@ -58,7 +86,7 @@ def unknown_teacher(evidence: Evidence) -> Iterator[Caution]:
     for run, names in evidence.missing_teachers.items():
         text = (
             f"{run} was taught by {listing(names)}, of which there is no run folder where run.json says. It "
-            "is not in the tables, and whether it was trained on test cases cannot be checked."
+            "is not in the tables, and whether it was trained on the scored cases cannot be checked."
         )
         yield Caution("note", "Teacher not found", text)
 
@@ -95,10 +123,10 @@ def one_seed(evidence: Evidence) -> Iterator[Caution]:
 
 
 def few_cases(evidence: Evidence) -> Iterator[Caution]:
-    """Test sets on which only large differences show."""
+    """So few cases that only large differences show."""
     sizes = {len(evidence.cases_of(c.student)) for c in evidence.comparisons if c.student.evaluated}
     if sizes and 0 < min(sizes) < FEW:
-        text = f"Students are judged on {count(min(sizes), 'test case')}; only large differences show."
+        text = f"Students are judged on {count(min(sizes), evidence.noun)}; only large differences show."
         yield Caution("note", "Few cases", text)
 
 
@@ -152,7 +180,7 @@ def unfinished(evidence: Evidence) -> Iterator[Caution]:
             )
             yield Caution("serious", "Unfinished run", text)
         elif run.scores is None:
-            text = f"{run.name} has no test scores and is left out of comparisons."
+            text = f"{run.name} has no scores and is left out of comparisons."
             yield Caution("serious", "Not evaluated", text)
 
 
@@ -231,7 +259,7 @@ def twin_runs(evidence: Evidence) -> Iterator[Caution]:
 
 
 CHECKS: tuple[Callable[[Evidence], Iterator[Caution]], ...] = (
-    *(leak, no_baseline, unequal_budgets, weak_teacher, unfinished, unequal_cases),
+    *(no_test_cases, leak, no_baseline, unequal_budgets, weak_teacher, unfinished, unequal_cases),
     *(unknown_teacher, one_seed, few_cases, silent_term, other_preprocessing, unequal_inputs),
     *(undefined_scores, several_comparisons, twin_runs),
 )

@@ -10,7 +10,7 @@ from pathlib import Path
 from segdistill.errors import SegdistillError
 from segdistill.evaluation.statistics import average_seeds
 from segdistill.report import likeness
-from segdistill.report.run_folder import Cost, Run, is_run, read_run
+from segdistill.report.run_folder import Cost, RunRecord, is_run, read_run
 from segdistill.report.scores import Scores, mean, spread
 
 
@@ -20,10 +20,10 @@ class Model:
 
     role: str  # teacher | alone | distilled
     short: str
-    runs: tuple[Run, ...]
+    runs: tuple[RunRecord, ...]
 
     @property
-    def run(self) -> Run:
+    def run(self) -> RunRecord:
         """The run that stands for all where one is needed (overlays, cost): the first that was evaluated."""
         return next((run for run in self.runs if run.scores), self.runs[0])
 
@@ -40,7 +40,7 @@ class Model:
         return next((run.cost for run in self.runs if run.cost), None)
 
     @property
-    def evaluated(self) -> tuple[Run, ...]:
+    def evaluated(self) -> tuple[RunRecord, ...]:
         return tuple(run for run in self.runs if run.scores)
 
     @property
@@ -89,12 +89,27 @@ class Evidence:
         return tuple(model for model in self.models if model.role == role)
 
     @property
-    def runs(self) -> tuple[Run, ...]:
+    def runs(self) -> tuple[RunRecord, ...]:
         return tuple(run for model in self.models for run in model.runs)
 
     @property
     def classes(self) -> tuple[str, ...]:
         return next((run.classes for run in self.runs if run.classes), ())
+
+    @property
+    def splits(self) -> Mapping[str, tuple[str, ...]]:
+        """The evaluated runs' names by the split that they were scored on: test, validation or train."""
+        found: dict[str, tuple[str, ...]] = {}
+        for run in self.runs:
+            if run.scores:
+                found[run.split] = (*found.get(run.split, ()), run.name)
+        return found
+
+    @property
+    def noun(self) -> str:
+        """What a scored case is: "test case", "validation case"; only "case" where runs differ in that."""
+        kinds = {"test": "test case", "validation": "validation case", "train": "training case"}
+        return kinds.get(next(iter(self.splits)), "case") if len(self.splits) == 1 else "case"
 
     @property
     def headline(self) -> Comparison | None:
@@ -129,7 +144,7 @@ def gather(folders: Sequence[Path]) -> Evidence:
         )
     missing: dict[str, tuple[str, ...]] = {}
     known = {run.path.resolve(): run for run in runs}
-    taught_by: dict[Path, list[Run]] = {}
+    taught_by: dict[Path, list[RunRecord]] = {}
     for run in list(runs):
         found, lost = _teachers(run, known, names)
         taught_by[run.path.resolve()] = found
@@ -137,7 +152,7 @@ def gather(folders: Sequence[Path]) -> Evidence:
             missing[run.name] = tuple(lost)
     runs = list(known.values())
     teacher_paths = {run.path.resolve() for found in taught_by.values() for run in found}
-    groups: dict[str, list[Run]] = {}
+    groups: dict[str, list[RunRecord]] = {}
     for run in runs:
         groups.setdefault(likeness.identity(run, taught_by.get(run.path.resolve(), [])), []).append(run)
     models = _named([sorted(group, key=_seed) for group in groups.values()], teacher_paths)
@@ -176,7 +191,9 @@ def _expand(folders: Sequence[Path]) -> list[Path]:
     return list(found.values())
 
 
-def _teachers(run: Run, known: dict[Path, Run], datasets: set[str]) -> tuple[list[Run], list[str]]:
+def _teachers(
+    run: RunRecord, known: dict[Path, RunRecord], datasets: set[str]
+) -> tuple[list[RunRecord], list[str]]:
     """The runs that taught `run` (added to `known` where they were not given), and those not found."""
     found, lost = [], []
     for name, source in run.teachers.items():
@@ -193,15 +210,11 @@ def _teachers(run: Run, known: dict[Path, Run], datasets: set[str]) -> tuple[lis
     return found, lost
 
 
-def _named(groups: list[list[Run]], teacher_paths: set[Path]) -> tuple[Model, ...]:
-    def role(group: list[Run]) -> str:
+def _named(groups: list[list[RunRecord]], teacher_paths: set[Path]) -> tuple[Model, ...]:
+    def role(group: list[RunRecord]) -> str:
         if group[0].kind == "distilled":
             return "distilled"
-        return (
-            "teacher"
-            if any(r.kind == "teacher" or r.path.resolve() in teacher_paths for r in group)
-            else "alone"
-        )
+        return "teacher" if any(r.path.resolve() in teacher_paths for r in group) else "alone"
 
     students: dict[str, str] = {}
     models: list[Model] = []
@@ -219,7 +232,9 @@ def _named(groups: list[list[Run]], teacher_paths: set[Path]) -> tuple[Model, ..
     return tuple(models)
 
 
-def _compare(student: Model, models: Sequence[Model], taught_by: Mapping[Path, list[Run]]) -> Comparison:
+def _compare(
+    student: Model, models: Sequence[Model], taught_by: Mapping[Path, list[RunRecord]]
+) -> Comparison:
     teachers = [run for own in student.runs for run in taught_by.get(own.path.resolve(), [])]
     alike = [
         (likeness.differences(student.run, model.run), model)
@@ -235,5 +250,5 @@ def _best_first(comparison: Comparison, evidence: Evidence) -> Comparison:
     return replace(comparison, teachers=tuple(sorted(comparison.teachers, key=evidence.dice, reverse=True)))
 
 
-def _seed(run: Run) -> int:
+def _seed(run: RunRecord) -> int:
     return run.seed if run.seed is not None else -1

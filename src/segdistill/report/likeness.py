@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from segdistill.report.run_folder import Run
+from segdistill.report.run_folder import RunRecord
 
 # What decides where and how fast a run is made, not what comes out of it.
 CIRCUMSTANCE = {
@@ -16,7 +16,7 @@ CIRCUMSTANCE = {
 }
 
 
-def identity(run: Run, teachers: Sequence[Run] = ()) -> str:
+def identity(run: RunRecord, teachers: Sequence[RunRecord] = ()) -> str:
     """A key that runs share exactly when they differ by nothing but the seed (their teachers' seeds too)."""
     recipe = {key: value for key, value in run.recipe.items() if key not in ("seed", "name", "teachers")}
     settings = {k: v for k, v in _flat(recipe).items() if k not in CIRCUMSTANCE | {"train.seed"}}
@@ -27,12 +27,12 @@ def identity(run: Run, teachers: Sequence[Run] = ()) -> str:
     return _canonical([run.kind, run.method, run.network, settings, weights, taught, run.fingerprint, test])
 
 
-def network(run: Run) -> str:
+def network(run: RunRecord) -> str:
     """A key that runs share exactly when their networks are built alike."""
     return _canonical([run.network, run.recipe.get("student") or run.recipe.get("network") or {}])
 
 
-def differences(student: Run, alone: Run) -> tuple[str, ...]:
+def differences(student: RunRecord, alone: RunRecord) -> tuple[str, ...]:
     """Settings outside the distillation itself in which two runs differ: "train.epochs: 100 and 50"."""
     one, two = _comparable(student.recipe), _comparable(alone.recipe)
     keys = [key for key in sorted(one.keys() | two.keys()) if one.get(key) != two.get(key)]

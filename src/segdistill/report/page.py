@@ -11,10 +11,10 @@ from segdistill.report import cautions, tables, verdict
 from segdistill.report.cautions import Caution
 from segdistill.report.evidence import Evidence
 from segdistill.report.figures import Figure, Missing, bubble, curves, differences, overlays, slopes
-from segdistill.report.run_folder import Run
+from segdistill.report.run_folder import RunRecord
 from segdistill.report.tables import Table
 from segdistill.report.verdict import Verdict
-from segdistill.report.words import duration, listing
+from segdistill.report.words import count, duration, listing
 
 WORST, FEW = 8, 12  # cases in the table of the worst; up to FEW cases are all shown
 MOST_CURVES = 6  # students whose training is drawn
@@ -120,11 +120,12 @@ def _subtitle(evidence: Evidence) -> str:
         ("distilled", "distilled student", "distilled students"),
     )]  # fmt: skip
     parts = [f"{number} {one if number == 1 else many}" for number, one, many in counted if number]
-    cases = f"{len(evidence.cases)} test cases" if evidence.cases else "no test cases in common"
+    shared = count(len(evidence.cases), evidence.noun)
+    cases = shared if evidence.cases else f"no {evidence.noun}s in common"
     return ", ".join([*parts, f"{len(evidence.runs)} runs", cases])
 
 
-def _step(run: Run) -> Step:
+def _step(run: RunRecord) -> Step:
     seed = "" if run.seed is None else str(run.seed)
     started = run.started.replace("T", " ").partition("+")[0]
     return Step(run.name, seed, started, duration(run.seconds), run.command)

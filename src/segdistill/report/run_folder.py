@@ -27,7 +27,7 @@ class Cost:
     latency_p95: float | None
     device: str
     threads: int | None
-    peak_memory: float | None  # MB
+    peak_memory: float | None  # MB: the weights and what a forward pass adds, not the whole process
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,13 @@ class Epoch:
 
 
 @dataclass(frozen=True)
-class Run:
+class RunRecord:
     """A run folder. What a run that is not finished has not written is empty or None."""
 
     path: Path
     name: str
     status: str  # started | finished | failed ...; empty where the run does not say
-    kind: str  # teacher | alone | distilled
+    kind: str  # alone | distilled
     method: str  # the recipe's name
     network: str
     seed: int | None
@@ -61,6 +61,7 @@ class Run:
     splits: Mapping[str, tuple[str, ...]]
     epochs: tuple[Epoch, ...]
     shares: tuple[Mapping[str, float], ...]  # of the student's gradient, term by term, now and then
+    split: str  # of the scored cases: test | validation | train; empty where there are no scores
     classes: tuple[str, ...]
     tolerance: float | None  # mm, of NSD
     scores: Scores | None
@@ -79,7 +80,7 @@ def is_run(folder: Path) -> bool:
     return (folder / "run.json").is_file()
 
 
-def read_run(folder: Path) -> Run:
+def read_run(folder: Path) -> RunRecord:
     """Read a run folder.
 
     Raises:
@@ -99,7 +100,7 @@ def read_run(folder: Path) -> Run:
     tolerance = metrics.get("tolerance_mm")
     seconds = about.get("seconds")
     try:
-        return Run(
+        return RunRecord(
             path=folder,
             name=str(about.get("name") or folder.name),
             status=str(about.get("status") or ""),
@@ -113,14 +114,12 @@ def read_run(folder: Path) -> Run:
             machine=about.get("machine") or {},
             dataset=str(dataset.get("name", "")),
             fingerprint=str(dataset.get("fingerprint", "")),
-            teachers={
-                str(name): _source(source)
-                for name, source in (about.get("teachers") or recipe.get("teachers") or {}).items()
-            },
+            teachers=_teachers(about, recipe),
             recipe=recipe,
             splits={k: tuple(map(str, v)) for k, v in _json(folder / "splits.json").items() if _is_list(v)},
             epochs=tuple(_epoch(line) for line in log if line.get("event") == "epoch"),
             shares=tuple(line["share"] for line in log if line.get("event") == "share"),
+            split=str(metrics.get("split", "test")) if metrics.get("cases") else "",
             classes=tuple(map(str, metrics.get("classes", ()))),
             tolerance=float(tolerance) if tolerance is not None else None,
             scores=Scores.from_rows(metrics["cases"]) if metrics.get("cases") else None,
@@ -206,11 +205,12 @@ def _command(value: object) -> str:
     return shlex.join(map(str, value)) if isinstance(value, list) else str(value or "")
 
 
-def _source(value: object) -> str:
-    """A teacher as written down: a path, or {"run": path}, {"nnunet": path}, ..."""
-    if not isinstance(value, Mapping):
-        return str(value)
-    return next((source for source in value.values() if isinstance(source, str)), "")
+def _teachers(about: Mapping[str, Any], recipe: Mapping[str, Any]) -> dict[str, str]:
+    """Where the teachers lie; a run that has only begun says so in its recipe alone."""
+    if about.get("teachers"):
+        return {str(name): str(source) for name, source in about["teachers"].items()}
+    sections = recipe.get("teachers") or {}
+    return {str(name): str((section or {}).get("run") or "") for name, section in sections.items()}
 
 
 def _network(about: Mapping[str, Any], recipe: Mapping[str, Any]) -> str:

@@ -77,7 +77,8 @@ def models(evidence: Evidence) -> Table:
     trivial = tuple(_trivial(name, scores, evidence) for name, scores in evidence.baselines.items())
     if trivial:
         groups.append(Group("Baselines that look at no image", trivial))
-    cases = count(len(evidence.cases), "test case") if evidence.cases else "each model\u2019s own test cases"
+    own = f"each model\u2019s own {evidence.noun}s"
+    cases = count(len(evidence.cases), evidence.noun) if evidence.cases else own
     tolerance = next((run.tolerance for run in evidence.runs if run.tolerance is not None), None)
     nsd = f" at a tolerance of {tolerance:g} mm" if tolerance is not None else ""
     return Table(
@@ -148,7 +149,7 @@ def costs(evidence: Evidence) -> Table:
         Column("GMACs", best="\u2193"),
         Column("Latency (ms)", best="\u2193"),
         Column("95th percentile (ms)", best="\u2193"),
-        Column("Peak memory (MB)", best="\u2193"),
+        Column("Memory (MB)", best="\u2193"),
         Column("Measured on", numeric=False),
         Column("Training"),
     )
@@ -177,7 +178,12 @@ def costs(evidence: Evidence) -> Table:
             )
         )
     return Table(
-        columns, (Group("", tuple(rows)),), ("Training: wall time of one run, averaged over seeds.",)
+        columns,
+        (Group("", tuple(rows)),),
+        (
+            "Memory: the weights and what a forward pass adds at its peak, not the whole process. Training: "
+            "wall time of one run, averaged over seeds.",
+        ),
     )
 
 

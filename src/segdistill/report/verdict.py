@@ -73,7 +73,7 @@ def judge(comparison: Comparison, evidence: Evidence, out: Path, brief: bool = F
     name = _name(student, evidence)
     if not student.evaluated:
         folder = shlex.quote(str(student.run.path))
-        sentence = f"{name} has no test scores yet, so nothing can be concluded about it."
+        sentence = f"{name} has no scores yet, so nothing can be concluded about it."
         return Verdict("unknown", sentence, (), f"segdistill evaluate {folder}", ())
     details: list[str] = []
     tiles: list[Tile] = []
@@ -89,7 +89,7 @@ def judge(comparison: Comparison, evidence: Evidence, out: Path, brief: bool = F
     else:
         test = compare(student, comparison.alone, evidence)
         result = outcome(test)
-        first = _against_alone(name, test, student, comparison.alone)
+        first = _against_alone(name, test, student, comparison.alone, evidence.noun)
         tiles.append(
             Tile(signed(points(test.difference)), "Dice points against the student alone", _tone(result))
         )
@@ -111,12 +111,12 @@ def judge(comparison: Comparison, evidence: Evidence, out: Path, brief: bool = F
     return Verdict(result, f"{first}{second}.", tuple(details), command, tuple(tiles))
 
 
-def _against_alone(name: str, test: Paired, student: Model, alone: Model) -> str:
+def _against_alone(name: str, test: Paired, student: Model, alone: Model, noun: str) -> str:
     difference = points(test.difference)
     if difference is None:
         return f"{name} shares no case with the same student trained alone, so the two cannot be compared"
     size = fixed(abs(difference))
-    facts = _facts(test, student, alone)
+    facts = _facts(test, student, alone, noun)
     match outcome(test):
         case "gain":
             return f"{name} gains {size} Dice points over the same student trained alone ({facts})"
@@ -147,7 +147,7 @@ def _against_teacher(test: Paired, student: Model, teacher: Model) -> str:
     return sentence if outcome(test) != "open" else f"{sentence}, a difference that chance alone may explain"
 
 
-def _facts(test: Paired, student: Model, alone: Model) -> str:
+def _facts(test: Paired, student: Model, alone: Model, noun: str) -> str:
     parts = []
     if test.interval:
         low, high = test.interval
@@ -156,7 +156,7 @@ def _facts(test: Paired, student: Model, alone: Model) -> str:
         parts.append(f"paired t-test {p_value(test.t_p)}")
     elif test.wilcoxon_p is not None:
         parts.append(f"Wilcoxon {p_value(test.wilcoxon_p)}")
-    parts.append(count(test.n, "case"))
+    parts.append(count(test.n, noun))
     seeds, others = len(student.evaluated), len(alone.evaluated)
     parts.append(count(seeds, "seed") if seeds == others else f"{count(seeds, 'seed')} against {others}")
     return ", ".join(parts)
@@ -218,9 +218,7 @@ def _ratio(teacher: Model, student: Model, what: str) -> str | None:
 def _nothing_distilled(evidence: Evidence) -> Verdict:
     judged = [model for model in evidence.models if model.evaluated]
     if not judged:
-        return Verdict(
-            "unknown", "None of these runs has test scores yet.", (), "segdistill evaluate RUN", ()
-        )
+        return Verdict("unknown", "None of these runs has scores yet.", (), "segdistill evaluate RUN", ())
     best = max(judged, key=evidence.dice)
     sentence = (
         f"None of these runs is distilled, so nothing can be said about distillation; the best network here "

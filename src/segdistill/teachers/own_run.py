@@ -26,12 +26,11 @@ def load(path: str | Path, plan: Plan, facts: Facts, *, name: str, weight: float
     except SegdistillError as error:
         raise SegdistillError(f"{place}: {error}") from None
     theirs, ours = run.plan.to_dict(), plan.to_dict()
-    labels = ("labels", "ignore", "regions", "channels", "spatial_dims")
+    labels = ("name", "labels", "ignore", "regions", "channels", "spatial_dims")
     _same(
         place, run, "another dataset", *({key: d["dataset"][key] for key in labels} for d in (theirs, ours))
     )
-    settings = ("channels", "spacing", "crop")
-    _same(place, run, "another preprocessing", *({key: d[key] for key in settings} for d in (theirs, ours)))
+    _same(place, run, "another preprocessing", _processing(theirs), _processing(ours))
     if not run.finished:
         raise SegdistillError(
             f"{place}: {run.path} is not finished; go on with it by `segdistill train ... --resume`"
@@ -53,6 +52,14 @@ def load(path: str | Path, plan: Plan, facts: Facts, *, name: str, weight: float
     return Teacher(network, weight, run.path)
 
 
+def _processing(plan: dict[str, Any]) -> dict[str, Any]:
+    """What preprocessing did to the voxels; statistics apart, since other training cases change them alone."""
+    channels = [dict(channel) for channel in plan["channels"]]
+    statistics = {channel["name"]: channel.pop("statistics") for channel in channels}
+    told = {key: plan[key] for key in ("spacing", "crop")} | {"intensities": channels}
+    return told | {"statistics of the training cases (data.splits)": statistics}
+
+
 def _same(place: str, run: Run, what: str, theirs: dict[str, Any], ours: dict[str, Any]) -> None:
     # Through JSON, because a plan that was read has lists where a new one has tuples.
     theirs, ours = json.loads(json.dumps(theirs)), json.loads(json.dumps(ours))
@@ -61,5 +68,5 @@ def _same(place: str, run: Run, what: str, theirs: dict[str, Any], ours: dict[st
         told = "; ".join(f"{key}: teacher {theirs.get(key)!r}, here {ours[key]!r}" for key in different[:2])
         raise SegdistillError(
             f"{place}: {run.path} was trained on {what} ({told}). A teacher must see what the student sees: "
-            "train it with the same `data` section"
+            "train it with the same `data` section, or name another run"
         )

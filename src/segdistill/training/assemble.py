@@ -44,7 +44,9 @@ def assemble(
     known = {
         name: as_teacher(name, recipe, plan, facts, (teachers or {}).get(name)) for name in recipe.teachers
     }
-    example = torch.zeros(1, facts.in_channels, *facts.image_size)
+    for network in (student, *(teacher.network for teacher in known.values())):
+        network.to(device)
+    example = torch.zeros(1, facts.in_channels, *facts.image_size, device=device)
     _takes(student, example, "student", facts)
     for name, teacher in known.items():
         _takes(teacher.network, example, f"teachers.{name}", facts)
@@ -61,8 +63,6 @@ def assemble(
         )
     except ValueError as error:
         raise SegdistillError(str(error)) from error
-    for teacher in known.values():
-        teacher.network.to(device)
     return distiller
 
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
 from torch import nn
 
 from segdistill.composition import merge
 from segdistill.errors import SegdistillError
+from segdistill.model import build_network
 from segdistill.recipe import Recipe
 from segdistill.run import IfExists, Run
 from segdistill.teachers.teacher import Teacher
+from segdistill.training.assemble import assemble
+from segdistill.training.prepare import prepare
 from segdistill.training.train import train
 
 
@@ -48,34 +52,64 @@ def distill(
         )
     Run(Path(out)).must_suit(if_exists)
     own = {name: given for name, given in (teachers or {}).items() if isinstance(given, nn.Module | Teacher)}
-    for name in recipe.teachers:
-        if name not in own:
-            teach_first(recipe, name)
+    missing = [
+        name for name in recipe.teachers if name not in own and not trained_run(recipe, name, Path(out))
+    ]
+    if missing:
+        rehearse(recipe, student, own, missing)
+    for name in missing:
+        run = Path(recipe.teachers[name].run or "")
+        Console(stderr=True).print(f"teacher {name} first, in {run}", highlight=False, markup=False)
+        train(teacher_recipe(recipe, name), run, if_exists="resume" if Run(run).exists else "fail")
     return train(recipe, out, if_exists=if_exists, student=student, teachers=own)
 
 
-def teach_first(recipe: Recipe, name: str) -> Run:
-    """The finished run of a teacher; trained now, on the same data, where only its network is named.
+def trained_run(recipe: Recipe, name: str, out: Path) -> bool:
+    """Whether the teacher's run is there and finished; if not, whether it can be trained first is seen to.
 
     Raises:
-        SegdistillError: there is no finished run and no network to train.
+        SegdistillError: there is no finished run and no network to train, or the run's folder is `out`.
     """
     section = recipe.teachers[name]
-    run = Run(Path(section.run or ""))
-    there = section.run is not None and run.file("run.json").is_file()
-    if there and run.finished:
-        return run
-    if section.run is None or section.network is None:
-        wrong = f"{section.run} is not a finished run" if section.run else "is required"
-        if there:
-            raise SegdistillError(
-                f"teachers.{name}.run: {wrong}; go on with it by the command that began it and --resume"
-            )
+    if section.run is None:
         raise SegdistillError(
-            f"teachers.{name}.run: {wrong}; train one with `segdistill train student_alone ... --out RUN` and name it "
-            f"by teachers.{name}.run=RUN, or let it be trained first by teachers.{name}.network={{type: ...}}"
+            f"teachers.{name}.run: is required (the folder of a run, from `segdistill train`)"
         )
-    return train(teacher_recipe(recipe, name), run.path, if_exists="resume" if run.exists else "fail")
+    run = Run(Path(section.run))
+    if run.path.resolve() == out.resolve():
+        raise SegdistillError(f"teachers.{name}.run and --out are one folder, {out}; choose another --out")
+    if run.trained:
+        return True
+    if section.network is None and run.file("run.json").is_file():
+        raise SegdistillError(
+            f"teachers.{name}.run: {section.run} is not a finished run; go on with it by the command that began it "
+            "and --resume"
+        )
+    if section.network is None:
+        raise SegdistillError(
+            f"teachers.{name}.run: {section.run} is not a finished run; train one with `segdistill train student_alone "
+            f"... --out RUN` and name it by teachers.{name}.run=RUN, or let it be trained first by "
+            f"teachers.{name}.network={{type: ...}}"
+        )
+    return False
+
+
+def rehearse(
+    recipe: Recipe, student: nn.Module | None, own: Mapping[str, nn.Module | Teacher], missing: Sequence[str]
+) -> None:
+    """Put everything together once, with untrained networks for the teachers that are not there yet.
+
+    A stage, size or width that does not fit is then told now, not after the teachers were trained for hours.
+
+    Raises:
+        SegdistillError: something does not fit.
+    """
+    data = prepare(recipe, student=student)
+    teachers: dict[str, nn.Module | Teacher] = dict(own)
+    for name in missing:
+        network = recipe.teachers[name].network or {}
+        teachers[name] = build_network(network, data.facts, f"teachers.{name}.network")
+    assemble(data.recipe, data.plan, data.facts, student=student, teachers=teachers)
 
 
 def teacher_recipe(recipe: Recipe, name: str) -> Recipe:
@@ -118,6 +152,9 @@ def alone(
     plain = recipe.model_dump(mode="json") | {
         "name": "student_alone",
         "kind": "alone",
+        "status": None,
+        "reference": "",
+        "summary": f"the student of {recipe.name}, alone",
         "teachers": {},
         "terms": {},
     }

@@ -73,6 +73,7 @@ def fit(
                 losses = one_step(fabric, model, optimizer, stream, step, epoch, recipe)
                 sums = {name: sums.get(name, 0) + value for name, value in losses.items()}
                 bar.advance(f"epoch {epoch + 1}/{train.epochs}  loss {float(losses['total']):.3f}")
+            check_weights(distiller, epoch)
             means = {name: over_devices(fabric, value, "mean") / iterations for name, value in sums.items()}
             scores = (
                 validated(fabric, distiller, validate) if (epoch + 1) % train.validate_every == 0 else None
@@ -86,8 +87,8 @@ def fit(
                     "lr": optimizer.param_groups[0]["lr"],
                 }
                 run.log("epoch", **event, loss=means, validation=scores, seconds=seconds)
-                watch_shares(fabric, run, distiller, patches, recipe, epoch)
                 keep(run, distiller, optimizer, state)
+                watch_shares(fabric, run, distiller, patches, recipe, epoch)
                 board.write(epoch, means, scores)
                 bar.note(f"epoch {epoch + 1}/{train.epochs}", means, scores["dice"] if scores else None)
             fabric.barrier()
@@ -136,6 +137,15 @@ def check_finite(losses: dict[str, Tensor], epoch: int, step: int) -> None:
         f"the loss is no longer a number in epoch {epoch + 1}, step {step} ({named}); stopped, and the last good "
         "checkpoint is kept. Lower train.optimizer.lr, or look at the images with `segdistill data check`"
     )
+
+
+def check_weights(distiller: Distiller, epoch: int) -> None:
+    """Stop where an update left weights that are no numbers, before they replace the last good checkpoint."""
+    if not all(torch.isfinite(p).all() for p in distiller.parameters() if p.requires_grad):
+        raise SegdistillError(
+            f"the weights are no longer numbers after epoch {epoch + 1} (a gradient was not); stopped, the last good "
+            "checkpoint is kept. Lower train.optimizer.lr, or look at the images with `segdistill data check`"
+        )
 
 
 def set_rate(optimizer: Any, rate: float) -> None:

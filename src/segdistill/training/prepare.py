@@ -84,6 +84,8 @@ def prepare(recipe: Recipe, *, student: nn.Module | None = None) -> Prepared:
         spacing=recipe.data.spacing,
         crop=recipe.data.crop,
         channels=recipe.data.channels,
+        interpolation=recipe.data.interpolation,
+        label_interpolation=recipe.data.label_interpolation,
         statistics_cases=splits.train,
         workers=workers(recipe),
     )

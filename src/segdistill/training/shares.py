@@ -18,17 +18,24 @@ UNSEEN = 2**40  # numbers of samples that training does not reach
 def watch_shares(
     fabric: Fabric, run: Run, distiller: Distiller, patches: Patches, recipe: Recipe, epoch: int
 ) -> None:
-    """Log the shares on one batch every `train.share_every` epochs, and warn, once a term, where they say something."""
+    """Log the shares on one batch in epochs 0, 1 and every `train.share_every`; warn, once a term, of what stays so."""
     every = recipe.train.share_every
-    if not distiller.terms or not every or epoch % every:
+    if not distiller.terms or not every or (epoch % every and epoch != 1):
         return
-    drawn = [patches[UNSEEN + number] for number in range(min(2, recipe.data.batch_size))]
+    at_once = recipe.data.batch_size // (
+        fabric.world_size * recipe.train.accumulate
+    )  # what memory is known to hold
+    drawn = [patches[UNSEEN + number] for number in range(min(2, at_once))]
     image, label = (torch.stack([torch.as_tensor(d[key]) for d in drawn]) for key in ("image", "label"))
-    found = gradient_shares(distiller, fabric.to_device(image), fabric.to_device(label), float(epoch))
+    with fabric.autocast():
+        found = gradient_shares(distiller, fabric.to_device(image), fabric.to_device(label), float(epoch))
+    events = run.events()
     run.log("share", epoch=epoch, share=found)
-    told = {event.get("term") for event in run.events() if event["event"] == "warning"}
+    told = {event.get("term") for event in events if event["event"] == "warning"}
+    before = [warnings(event["share"]) for event in events if event["event"] == "share"]
+    last = epoch + 1 == recipe.train.epochs
     for name, message in warnings(found).items():
-        if name not in told:
+        if name not in told and (last or (before and name in before[-1])):
             run.warn(message, epoch=epoch, term=name)
 
 

@@ -59,6 +59,8 @@ def keep(run: Run, distiller: Distiller, optimizer: Any, state: State) -> None:
     """
     if state.best_now or (state.over and state.best_epoch < 0):
         checkpoint.save(run.file(BEST), distiller.student.state_dict(), {"epoch": state.epoch - 1})
+        for figures in run.path.glob("metrics*.json"):
+            figures.unlink()  # of another network than the one just kept
     own = {f"distiller.{name}": tensor for name, tensor in distiller.state_dict().items()}
     tensors, scalars = checkpoint.optimizer_tensors(optimizer)
     checkpoint.save(run.file(LAST), own | tensors, {"training": asdict(state), "optimizer": scalars})

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import torch
 from lightning_fabric import Fabric
 from lightning_fabric.strategies import DDPStrategy
 from torch import nn
 
 from segdistill.atomic import write_text
+from segdistill.device import choose_device
 from segdistill.distiller import Distiller
 from segdistill.errors import SegdistillError
 from segdistill.model import describe
@@ -67,6 +69,9 @@ def train(
     return run
 
 
+HALF = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+
+
 def launch(recipe: Recipe) -> Fabric:
     """Start Fabric on the devices that the recipe asks for.
 
@@ -74,12 +79,16 @@ def launch(recipe: Recipe) -> Fabric:
         SegdistillError: the devices are not there.
     """
     train = recipe.train
+    # One meaning of `auto` everywhere; Fabric's own would also take a Mac's MPS.
+    accelerator = choose_device("auto").type if train.accelerator == "auto" else train.accelerator
+    if train.precision == "16-mixed" and accelerator != "cuda":
+        raise SegdistillError("train.precision 16-mixed needs a GPU; use bf16-mixed or 32-true on a CPU")
     several = train.devices * train.nodes > 1
     # A network may have parameters that a forward pass does not use (Teach-Former's fourth Swin stage).
     strategy = DDPStrategy(find_unused_parameters=True) if several else "auto"
     try:
         fabric = Fabric(
-            accelerator=train.accelerator, devices=train.devices, num_nodes=train.nodes, strategy=strategy,
+            accelerator=accelerator, devices=train.devices, num_nodes=train.nodes, strategy=strategy,
             precision=train.precision,
         )  # fmt: skip
     except Exception as error:  # Fabric raises its own kinds for what a machine lacks
@@ -117,6 +126,7 @@ def validation(data: Prepared) -> Validation:
         slices=data.slices,
         overlap=settings.overlap,
         window_batch=settings.window_batch,
+        dtype=HALF.get(data.recipe.train.precision),
     )
 
 
@@ -156,11 +166,27 @@ def record(run: Run, data: Prepared, distiller: Distiller) -> None:
             run.note(
                 f"terms.{row['term']}: {row['teacher_map']} of {row['teacher']} is resized to {row['student_map']}"
             )
-    shape, patch = data.plan.shape, data.facts.image_size
-    if data.slices is None and any(n < side for n, side in zip(shape, patch, strict=True)):
-        run.note(
-            f"patches {list(patch)} exceed the median image {list(shape)}: what is missing is padded with 0"
+    patch = data.facts.image_size
+    small = [id for id in data.splits.train if exceeds(patch, data, id)]
+    if small:
+        run.note(f"{len(small)} training images are smaller than the patches {list(patch)}: padded with 0")
+    for name, teacher in distiller.teachers.items():
+        seen = (
+            set() if teacher.source is None else set(Run(teacher.source).splits.train) & set(data.splits.test)
         )
+        if seen:
+            run.warn(
+                f"teachers.{name} was trained on {len(seen)} of this run's test cases "
+                f"({', '.join(sorted(seen)[:3])}, ...): what the student scores on them is no evidence; "
+                "use the same data.splits for both"
+            )
+
+
+def exceeds(patch: Sequence[int], data: Prepared, case: str) -> bool:
+    """Whether a patch is larger than an image along any axis that the network sees."""
+    shape = data.store.case(case).image.shape[1:]
+    seen = [n for axis, n in enumerate(shape) if data.slices is None or axis != data.slices.axis]
+    return any(n < side for n, side in zip(seen, patch, strict=True))
 
 
 def source_of(teacher: Teacher) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -40,6 +41,7 @@ class Validation:
     Attributes:
         cases: what chooses the checkpoint; never the test cases.
         loss: the supervised loss, `loss(logits, label)`.
+        dtype: of the forward passes, where training is in mixed precision; None: float32.
     """
 
     store: Store
@@ -50,6 +52,7 @@ class Validation:
     slices: Slices | None
     overlap: float
     window_batch: int
+    dtype: torch.dtype | None = None
 
     def __call__(
         self, network: nn.Module, device: torch.device, rank: int = 0, devices: int = 1
@@ -68,6 +71,7 @@ class Validation:
                 batch_size=self.window_batch,
                 slices=self.slices,
                 device=device,
+                dtype=self.dtype,
             )
             scores = [score for score in dice(logits, label, len(logits), self.regions) if score is not None]
             sums["loss"] += float(self.loss(logits[None], label[None]))
@@ -75,12 +79,12 @@ class Validation:
             if scores:
                 sums["dice"] += sum(scores) / len(scores)
                 sums["dice_cases"] += 1
-        return {name: torch.tensor(value, dtype=torch.float64) for name, value in sums.items()}
+        return {name: torch.tensor(value) for name, value in sums.items()}
 
 
 def average(sums: dict[str, float]) -> dict[str, float | None]:
-    """Means over the cases; `dice` is None where no case has any class."""
+    """Means over the cases; `dice` is None where no case has any class, `loss` where it is no number."""
     return {
-        "loss": sums["loss"] / max(sums["cases"], 1),
+        "loss": sums["loss"] / max(sums["cases"], 1) if math.isfinite(sums["loss"]) else None,
         "dice": sums["dice"] / sums["dice_cases"] if sums["dice_cases"] else None,
     }

@@ -33,9 +33,7 @@ def draw(evidence: Evidence) -> Figure | Missing:
     """The figure; `Missing` where no model has both a Dice and a number of parameters."""
     models = [m for m in evidence.models if m.cost and m.cost.parameters and evidence.dice(m) >= 0]
     if not models:
-        return Missing(
-            TITLE, "no run has both test scores (metrics.json) and a number of parameters (cost.json)"
-        )
+        return Missing(TITLE, "no run has both scores (metrics.json) and a number of parameters (cost.json)")
     places = [((m.cost.parameters or 0) / 1e6 if m.cost else 0.0, 100 * evidence.dice(m)) for m in models]
     most = max((m.cost.macs or 0 for m in models if m.cost), default=0)
     areas = [LARGEST * (m.cost.macs or 0) / most if most and m.cost else 0.0 for m in models]

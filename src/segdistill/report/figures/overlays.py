@@ -32,7 +32,7 @@ from segdistill.report.figures.style import (
     as_png,
     drawn,
 )
-from segdistill.report.run_folder import Run
+from segdistill.report.run_folder import RunRecord
 from segdistill.report.words import fixed, points
 
 TITLE = "Best, median and worst case"
@@ -45,7 +45,7 @@ def draw(evidence: Evidence, comparison: Comparison) -> list[Figure] | Missing:
     """A figure for each of the three cases; `Missing` with the reason where images or masks are not there."""
     student = comparison.student
     teacher = next((t for t in comparison.teachers if t.evaluated), None)
-    answers: dict[str, Run] = {}
+    answers: dict[str, RunRecord] = {}
     if comparison.alone is not None and comparison.alone.evaluated:
         answers["Student alone"] = comparison.alone.run
     answers["Distilled"] = student.run
@@ -86,7 +86,7 @@ def choose(evidence: Evidence, comparison: Comparison) -> dict[str, str]:
     return {"Best": ordered[0], "Median": ordered[len(ordered) // 2], "Worst": ordered[-1]}
 
 
-def _case(dataset: Dataset, which: str, case: str, answers: Mapping[str, Run], number: int) -> Figure:
+def _case(dataset: Dataset, which: str, case: str, answers: Mapping[str, RunRecord], number: int) -> Figure:
     found = {name: path for name, run in answers.items() if (path := find_prediction(run, case))}
     if "Distilled" not in found:
         raise SegdistillError(

@@ -13,7 +13,7 @@ from segdistill.data import open_dataset
 from segdistill.data.dataset import Dataset
 from segdistill.data.image import FORMATS, Geometry, read_image, read_label
 from segdistill.errors import SegdistillError
-from segdistill.report.run_folder import Run
+from segdistill.report.run_folder import RunRecord
 
 PLANES = ("sagittal", "coronal", "axial")
 
@@ -29,7 +29,7 @@ class Picture:
     place: str  # "axial slice 23 of 52"; empty for photographs
 
 
-def find_dataset(run: Run) -> Dataset:
+def find_dataset(run: RunRecord) -> Dataset:
     """The images of a run, from its recipe's data.path (seen from here, or from a folder above the run).
 
     Raises:
@@ -46,7 +46,7 @@ def find_dataset(run: Run) -> Dataset:
     raise SegdistillError(f"the images are no longer at {path}")
 
 
-def find_prediction(run: Run, case: str) -> Path | None:
+def find_prediction(run: RunRecord, case: str) -> Path | None:
     """The mask that a run predicted for a case."""
     if Path(case).name != case:
         return None

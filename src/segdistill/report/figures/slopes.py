@@ -77,7 +77,7 @@ def draw(evidence: Evidence) -> Figure | Missing:
         return Figure(
             "case-by-case",
             TITLE,
-            "Each line is a test case, its seeds averaged. Solid blue: better when distilled; dashed orange: "
+            f"Each line is a {evidence.noun}, its seeds averaged. Solid blue: better when distilled; dashed orange: "
             "worse; black: the mean.",
             "Paired slopes of Dice. " + "; ".join(told),
             as_png(canvas),

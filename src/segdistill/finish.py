@@ -1,4 +1,4 @@
-"""Evidence for runs: figures and cost of each and of its teachers, then the report."""
+"""What a finished run still lacks: figures and cost, its own and its teachers', then the report."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from segdistill.report import build
 from segdistill.run import Run
 
 
-def gather(runs: Sequence[Run], out: Path | None = None) -> Path:
+def finish(runs: Sequence[Run], out: Path | None = None) -> Path:
     """Evaluate and measure what has not been, for the runs and the teachers they name; write the report.
 
     A teacher is scored on its own cases; the report compares on those that all have in common.
