@@ -92,7 +92,7 @@ class DataSection(Section):
     store: str | None = None
     """Folder of the preprocessed images; without it $SEGDISTILL_STORE, else runs/preprocessed."""
     workers: Annotated[int, Field(ge=0)] | None = None
-    """Processes in all: so many preprocess, one trains while the rest cut patches; null: the cores, at most 8; 0: one."""
+    """Processes in all: all preprocess; then one trains and the rest cut patches. null: the cores, at most 8."""
 
 
 class TeacherSection(Section):
