@@ -56,7 +56,8 @@ def _processing(plan: dict[str, Any]) -> dict[str, Any]:
     """What preprocessing did to the voxels; statistics apart, since other training cases change them alone."""
     channels = [dict(channel) for channel in plan["channels"]]
     statistics = {channel["name"]: channel.pop("statistics") for channel in channels}
-    told = {key: plan[key] for key in ("spacing", "crop")} | {"intensities": channels}
+    told = {key: plan.get(key) for key in ("spacing", "crop", "interpolation", "mask_first")}
+    told |= {"intensities": channels}
     return told | {"statistics of the training cases (data.splits)": statistics}
 
 
