@@ -47,4 +47,6 @@ def test_nothing_tells_of_the_machine_it_was_made_on() -> None:
     for file in RESULTS.rglob("*"):
         if file.suffix in (".json", ".jsonl", ".yaml", ".md", ".html"):
             text = file.read_text(encoding="utf-8")
-            assert not any(place in text for place in ("/home/", "/root/", "/work/", "/Users/", "/tmp/")), file
+            assert not any(place in text for place in ("/home/", "/root/", "/work/", "/Users/", "/tmp/")), (
+                file
+            )
