@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from segdistill.errors import SegdistillError
+from segdistill.recipe import Recipe
 from segdistill.report.scores import Scores
 
 
@@ -96,7 +97,7 @@ def read_run(folder: Path) -> RunRecord:
     metrics = _json(folder / "metrics.json")
     dataset = about.get("dataset") or {}
     log = _log(folder / "log.jsonl")
-    recipe = _yaml(folder / "recipe.yaml")
+    recipe = _recipe(folder / "recipe.yaml")
     tolerance = metrics.get("tolerance_mm")
     seconds = about.get("seconds")
     try:
@@ -149,6 +150,18 @@ def _json(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise SegdistillError(f"{path} holds a {type(value).__name__}, not a JSON object")
     return value
+
+
+def _recipe(path: Path) -> dict[str, Any]:
+    """The recipe as it was run, with the defaults of keys that came later, so that runs of two versions compare.
+
+    A recipe that today's keys no longer describe is compared as it is written.
+    """
+    written = _yaml(path)
+    try:
+        return Recipe.check(written).model_dump(mode="json")
+    except SegdistillError:
+        return written
 
 
 def _yaml(path: Path) -> dict[str, Any]:
