@@ -21,6 +21,9 @@ def rows(what: str) -> list[Row]:
         "projectors": _projectors,
         "layouts": _layouts,
         "intensities": _intensities,
+        "optimizers": _optimizers,
+        "schedules": _schedules,
+        "weights": _weights,
     }[what]()
 
 
@@ -99,8 +102,31 @@ def _layouts() -> list[Row]:
 def _intensities() -> list[Row]:
     from segdistill.data.intensity import INTENSITIES
 
+    return _parts(INTENSITIES, "intensity")
+
+
+def _optimizers() -> list[Row]:
+    from segdistill.training.optimization import OPTIMIZERS
+
+    return _parts(OPTIMIZERS, "optimizer")
+
+
+def _schedules() -> list[Row]:
+    from segdistill.training.optimization import SCHEDULES
+
+    return _parts(SCHEDULES, "learning-rate schedule")
+
+
+def _weights() -> list[Row]:
+    from segdistill.schedules import WEIGHTS
+
+    return _parts(WEIGHTS, "weight of a term")
+
+
+def _parts(table: dict[str, type], kind: str) -> list[Row]:
+    """Rows of a table of bare classes: the first line of the docstring is the summary."""
     return [
-        _row(name, kind="intensity", summary=(part.__doc__ or "").strip().splitlines()[0])
+        _row(name, kind=kind, summary=(part.__doc__ or "").strip().splitlines()[0])
         | {"parameters": _parameters(part)}
-        for name, part in INTENSITIES.items()
+        for name, part in table.items()
     ]

@@ -12,7 +12,10 @@ import typer
 from segdistill.cli import app
 
 Command = Callable[..., Any]
-TABLES = ("networks", "presets", "recipes", "losses", "projectors", "layouts", "intensities")
+TABLES = (
+    *("networks", "presets", "recipes", "losses", "projectors"),
+    *("layouts", "intensities", "optimizers", "schedules", "weights"),
+)
 
 
 def commands(group: Any, name: str = "") -> Iterator[str]:

@@ -11,7 +11,18 @@ from rich.table import Table
 
 from segdistill.cli.arguments import AsJson
 
-What = Literal["networks", "presets", "recipes", "losses", "projectors", "layouts", "intensities"]
+What = Literal[
+    "networks",
+    "presets",
+    "recipes",
+    "losses",
+    "projectors",
+    "layouts",
+    "intensities",
+    "optimizers",
+    "schedules",
+    "weights",
+]
 
 
 def list_command(

@@ -39,7 +39,8 @@ def draw(evidence: Evidence) -> Figure | Missing:
     areas = [LARGEST * (m.cost.macs or 0) / most if most and m.cost else 0.0 for m in models]
     with drawn(7.6, 4.4) as (canvas, (axes,)):
         axes.set_xscale("log")
-        _limits(axes, places)
+        spreads = [100 * (m.spread("dice", evidence.cases_of(m)) or 0.0) for m in models]
+        _limits(axes, places, spreads)
         for model, (x, y), area in zip(models, places, areas, strict=True):
             colour = COLOURS[model.role]
             axes.scatter(x, y, s=area, color=colour, alpha=0.22, linewidths=0)
@@ -81,8 +82,9 @@ def draw(evidence: Evidence) -> Figure | Missing:
         )
 
 
-def _limits(axes: Axes, places: Sequence[tuple[float, float]]) -> None:
-    xs, ys = [x for x, _ in places], [y for _, y in places]
+def _limits(axes: Axes, places: Sequence[tuple[float, float]], spreads: Sequence[float]) -> None:
+    xs = [x for x, _ in places]
+    ys = [y + sign * spread for (_, y), spread in zip(places, spreads, strict=True) for sign in (-1, 1)]
     wide = max(math.log10(max(xs) / min(xs)), 0.6)
     axes.set_xlim(min(xs) / 10 ** (0.22 * wide), max(xs) * 10 ** (0.28 * wide))
     high = max(max(ys) - min(ys), 4.0)
