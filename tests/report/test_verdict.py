@@ -127,7 +127,7 @@ def test_an_answer_that_looks_at_no_image_is_compared_with(
     better = make_run(tmp_path / "better", scores=scores(0.8), ellipsoid=0.56, **run)
     assert "(centred ellipsoid) scores 56.0, 2" in " ".join(judge([better]).details)
     equal = make_run(tmp_path / "equal", scores=scores(0.5), ellipsoid=0.56, **run)
-    assert "not shown to be better than that" in " ".join(judge([equal]).details)
+    assert "this student is worse than that" in " ".join(judge([equal]).details)
 
 
 def test_the_best_student_comes_first(make_run: Callable[..., Path], scores: Any, tmp_path: Path) -> None:

@@ -43,6 +43,7 @@ def cost_command(
     """Parameters, multiply-adds, latency and memory of networks.
 
     GMACs are given twice: true (torch's counter), and in the convention of `thop`, which most papers print as "GFLOPs".
+    MB are the weights and the tensors alive at once in a forward pass, counted.
     Latency is that of PyTorch here; eager 3-D convolutions of one small patch are slow on a CPU.
 
     **Example**
@@ -69,8 +70,8 @@ def _table(found: list[dict[str, Any]]) -> Table:
     )
     inputs = [f"{row['input'][0]} x {' x '.join(map(str, row['input'][1:]))}" for row in found]
     table = Table("", title=f"input {', '.join(dict.fromkeys(inputs))}; {caption}", title_justify="left")
-    titles = ["M params", "GMACs", "M (thop)", "GMACs (thop)"]
-    for title in titles + (["ms", "p95", "peak MB"] if time else []):
+    table.columns[0].no_wrap = True
+    for title in ["M params", "GMACs", "M (thop)", "GMACs (thop)", "MB", *(["ms", "p95"] if time else [])]:
         table.add_column(title, justify="right", no_wrap=True)
     for row in found:
         counts = [
@@ -80,10 +81,9 @@ def _table(found: list[dict[str, Any]]) -> Table:
             row["thop_macs"] / 1e9,
         ]
         took = row["latency_ms"]
-        times = (
-            [f"{took['median']:.0f}", f"{took['p95']:.0f}", f"{row['peak_memory_mb']:.0f}"] if took else []
-        )
-        table.add_row(Path(row["name"]).name, *(f"{n:.2f}" for n in counts), *times)
+        times = [f"{took['median']:.0f}", f"{took['p95']:.0f}"] if took else []
+        memory = f"{row['peak_memory_mb']:.0f}"
+        table.add_row(Path(row["name"]).name, *(f"{n:.2f}" for n in counts), memory, *times)
     return table
 
 

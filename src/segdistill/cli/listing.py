@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from segdistill.cli.arguments import AsJson
@@ -46,5 +47,5 @@ def list_command(
         if key != "parameters":
             table.add_column(key, no_wrap=key in ("name", "kind", "status"), overflow="fold")
     for row in found:
-        table.add_row(*[str(value or "") for key, value in row.items() if key != "parameters"])
+        table.add_row(*[escape(str(value or "")) for key, value in row.items() if key != "parameters"])
     Console().print(table)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from segdistill.cli.arguments import Device, Overwrite
+from segdistill.cli.arguments import Device
 from segdistill.errors import SegdistillError
 
 
@@ -25,7 +25,7 @@ def predict_command(
         Path, typer.Option("--out", "-o", help="Mask to write, such as mask.nii.gz.", show_default=False)
     ],
     device: Device = "auto",
-    overwrite: Overwrite = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a mask that is there.")] = False,
 ) -> None:
     """Segment one case; the mask lies on exactly the grid of the first image, header included.
 

@@ -10,6 +10,7 @@ from torch import nn
 from torch.func import functional_call
 from torch.utils.flop_counter import FlopCounterMode
 
+from segdistill.cost.activations import Activations
 from segdistill.cost.thop_convention import watch
 from segdistill.errors import SegdistillError
 
@@ -22,6 +23,7 @@ class Counts:
     macs: int  # multiply-adds of convolutions, linear layers, matrix products (half of FlopCounterMode)
     thop_parameters: int
     thop_macs: int  # printed as "GFLOPs" in most papers, divided by 1e9
+    activation_bytes: int  # float32 tensors alive at once at the peak of a forward pass, without the weights
 
 
 def count(network: nn.Module, image_shape: Sequence[int]) -> Counts:
@@ -42,6 +44,8 @@ def count(network: nn.Module, image_shape: Sequence[int]) -> Counts:
     try:
         with torch.no_grad(), watch(network) as tally, FlopCounterMode(display=False) as flops:
             functional_call(network, states, (image,))
+        with torch.no_grad(), Activations(states.values()) as activations:
+            functional_call(network, states, (image,))
     except (RuntimeError, NotImplementedError) as error:
         raise SegdistillError(
             f"{type(network).__name__} cannot be counted on the meta device ({str(error).splitlines()[0]}); "
@@ -55,4 +59,5 @@ def count(network: nn.Module, image_shape: Sequence[int]) -> Counts:
         macs=flops.get_total_flops() // 2,
         thop_parameters=tally.parameters,
         thop_macs=tally.macs,
+        activation_bytes=activations.peak,
     )

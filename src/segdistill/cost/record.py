@@ -53,7 +53,8 @@ def cost_of(
 def record(network: nn.Module, facts: Facts, name: str, repeats: int) -> Cost:
     """Count, and if `repeats` time, one network at batch 1, where it is.
 
-    `peak_memory_mb` is the weights and what a forward pass adds to them, not the whole process.
+    `peak_memory_mb` is the weights and the tensors alive at once in a forward pass, in float32: counted, so that it is
+    the same on every machine; the process and its libraries come on top.
     """
     shape = (facts.in_channels, *facts.image_size)
     try:
@@ -80,7 +81,7 @@ def record(network: nn.Module, facts: Facts, name: str, repeats: int) -> Cost:
             "backend": time.backend,
             "repeats": time.repeats,
         },
-        "peak_memory_mb": time and time.added_memory_mb + counts.parameters * BYTES / 2**20,
+        "peak_memory_mb": (counts.parameters * BYTES + counts.activation_bytes) / 2**20,
         "machine": machine(),
     }
 

@@ -241,8 +241,9 @@ def _compare(
         for model in models
         if model.role != "distilled" and likeness.network(model.run) == likeness.network(student.run)
     ]
-    differences, alone = min(alike, key=lambda pair: len(pair[0]), default=((), None))
     chosen = tuple(model for model in models if any(run in model.runs for run in teachers))
+    # A teacher of the same kind as its student is the baseline only where there is no other.
+    differences, alone = min(alike, key=lambda pair: (pair[1] in chosen, len(pair[0])), default=((), None))
     return Comparison(student, alone, chosen, tuple(differences))
 
 

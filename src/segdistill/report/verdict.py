@@ -111,6 +111,15 @@ def judge(comparison: Comparison, evidence: Evidence, out: Path, brief: bool = F
     return Verdict(result, f"{first}{second}.", tuple(details), command, tuple(tiles))
 
 
+def _doubt(test: Paired) -> str:
+    """Why a difference is neither a gain nor a loss."""
+    if not test.interval:
+        return "these are too few cases for a test"
+    if test.interval[0] > 0 or test.interval[1] < 0:
+        return "interval and test disagree on whether chance alone explains it"
+    return "chance alone may explain it"
+
+
 def _against_alone(name: str, test: Paired, student: Model, alone: Model, noun: str) -> str:
     difference = points(test.difference)
     if difference is None:
@@ -123,9 +132,7 @@ def _against_alone(name: str, test: Paired, student: Model, alone: Model, noun: 
         case "loss":
             return f"{name} loses {size} Dice points to the same student trained alone ({facts})"
     direction = "more" if difference >= 0 else "less"
-    told = "chance alone may explain it" if test.interval else "these are too few cases for a test"
-    if test.interval and (test.interval[0] > 0 or test.interval[1] < 0):
-        told = "interval and test disagree on whether chance alone explains it"
+    told = _doubt(test)
     return (
         f"No gain is shown: {name.replace('The ', 'the ', 1)} scores {size} Dice points {direction} than the "
         f"same student trained alone, and {told} ({facts})"
@@ -144,7 +151,7 @@ def _against_teacher(test: Paired, student: Model, teacher: Model) -> str:
     fewer = _ratio(teacher, student, "parameters")
     if fewer:
         sentence += f" at {fewer} fewer parameters"
-    return sentence if outcome(test) != "open" else f"{sentence}, a difference that chance alone may explain"
+    return sentence if outcome(test) != "open" else f"{sentence}, where {_doubt(test)}"
 
 
 def _facts(test: Paired, student: Model, alone: Model, noun: str) -> str:
@@ -185,11 +192,12 @@ def _trivial(student: Model, evidence: Evidence, brief: bool = False) -> list[st
     said = f"An answer that looks at no image ({BASELINES.get(name, name)}) scores {fixed(points(value))}"
     if outcome(result) == "gain":
         return [] if brief else [f"{said}, {fixed(points(result.difference))} points less than this student."]
-    wide = ""
+    judged = "worse than that" if outcome(result) == "loss" else "not shown to be better than that"
     if result.interval is not None:
         low, high = (signed(points(end)) for end in result.interval)
-        wide = f" ({signed(points(result.difference))} points, 95 % CI {low} to {high})"
-    return [f"{said}; this student is not shown to be better than that{wide}."]
+        judged += f" ({signed(points(result.difference))} points, 95 % CI {low} to {high}"
+        judged += ")" if outcome(result) == "loss" else f"; {_doubt(result)})"
+    return [f"{said}; this student is {judged}."]
 
 
 def _savings(student: Model, teacher: Model) -> list[Tile]:

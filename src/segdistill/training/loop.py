@@ -90,7 +90,11 @@ def fit(
                 keep(run, distiller, optimizer, state)
                 watch_shares(fabric, run, distiller, patches, recipe, epoch)
                 board.write(epoch, means, scores)
-                bar.note(f"epoch {epoch + 1}/{train.epochs}", means, scores["dice"] if scores else None)
+                bar.note(
+                    f"{run.path.name} epoch {epoch + 1}/{train.epochs}",
+                    means,
+                    scores["dice"] if scores else None,
+                )
             fabric.barrier()
 
 
