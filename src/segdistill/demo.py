@@ -12,6 +12,7 @@ from segdistill.data.phantom import make_phantom
 from segdistill.errors import SegdistillError
 from segdistill.finish import finish
 from segdistill.recipe import Recipe
+from segdistill.report import Report
 from segdistill.run import IfExists, Run
 from segdistill.training.distill import alone, distill
 
@@ -36,11 +37,11 @@ DATA = "Dataset900_Phantom"
 PATIENTS, SIZE, DIFFICULTY = 24, (64, 64, 48), 0.25
 
 
-def demonstrate(out: Path, if_exists: IfExists = "fail") -> Path:
+def demonstrate(out: Path, if_exists: IfExists = "fail") -> Report:
     """Make data, train, distil and report under `out`.
 
     Returns:
-        The report's page.
+        The report's page and verdict.
 
     Raises:
         SegdistillError: `out` exists and nothing was said about that.

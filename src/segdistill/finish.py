@@ -9,17 +9,17 @@ from pathlib import Path
 from segdistill.cost.record import Cost, keep_cost
 from segdistill.evaluation.evaluate import evaluate
 from segdistill.model import architecture
-from segdistill.report import build
+from segdistill.report import Report, build
 from segdistill.run import Run
 
 
-def finish(runs: Sequence[Run], out: Path | None = None) -> Path:
+def finish(runs: Sequence[Run], out: Path | None = None) -> Report:
     """Evaluate and measure what has not been, for the runs and the teachers they name; write the report.
 
     A teacher is scored on its own cases; the report compares on those that all have in common.
 
     Returns:
-        The page, report.html in `out` (by default the first run's folder).
+        The page, report.html in `out` (by default the first run's folder), and its verdict.
     """
     everyone = {run.path.resolve(): run for run in runs}
     for run in runs:

@@ -68,7 +68,7 @@ def built(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
         about = json.loads((run / "run.json").read_text())
         about |= {"command": f"segdistill train '{EVIL}'", "machine": {"processor": EVIL}}
         (run / "run.json").write_text(json.dumps(about))
-    return build(runs, root / "report")
+    return build(runs, root / "report").page
 
 
 def test_the_page_is_well_formed_and_needs_no_network(built: Path) -> None:
@@ -99,8 +99,9 @@ def test_the_same_runs_give_the_same_files_and_replace_those_before(
     study = make_study(tmp_path, seeds=1)
     names = ("report.html", "report.md", "figures/dice-against-size.svg")
     out = study[-1]  # the command's default: inside a run
-    page = build(study, out)
-    assert page == out / "report.html" and (out / "run.json").is_file()
+    report = build(study, out)
+    assert escape(report.verdict) in report.page.read_text(encoding="utf-8")
+    assert report.page == out / "report.html" and (out / "run.json").is_file()
     before = [(out / name).read_bytes() for name in names]
     build(study, out)
     assert [(out / name).read_bytes() for name in names] == before
@@ -139,7 +140,7 @@ def test_a_report_of_runs_that_are_not_evaluated_says_so(
     make_run: Callable[..., Path], tmp_path: Path
 ) -> None:
     run = make_run(tmp_path / "r", kind="alone", network="unet", scores=None, status="training", epochs=3)
-    html = build([run], tmp_path / "out").read_text(encoding="utf-8")
+    html = build([run], tmp_path / "out").page.read_text(encoding="utf-8")
     assert "None of these runs has scores yet" in html
     assert "Unfinished run" in html
     Outline(html)

@@ -29,7 +29,8 @@ def demo_command(
     """
     from segdistill.demo import demonstrate
 
-    page = demonstrate(out, if_exists(resume, overwrite))
-    Console().print(
-        f"\nreport: {page.resolve()}\nruns:   {out.resolve()}", highlight=False, markup=False, soft_wrap=True
-    )
+    report = demonstrate(out, if_exists(resume, overwrite))
+    console = Console()
+    console.print(f"\n{report.verdict}\n", highlight=False, markup=False)
+    paths = f"report: {report.page.resolve()}\nruns:   {out.resolve()}"
+    console.print(paths, highlight=False, markup=False, soft_wrap=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 
 def report_command(
@@ -36,4 +37,6 @@ def report_command(
     from segdistill.finish import finish
     from segdistill.run import Run
 
-    print(finish([Run.open(run) for run in runs], out))
+    report = finish([Run.open(run) for run in runs], out)
+    Console(stderr=True).print(report.verdict, highlight=False, markup=False)
+    print(report.page)

@@ -99,5 +99,8 @@ def _finish(runs: list[Run], no_report: bool) -> None:
         return
     from segdistill.finish import finish
 
-    page = finish(runs)
-    console.print(f"run:    {runs[0].path}\nreport: {page}", highlight=False, markup=False)
+    report = finish(runs)
+    console.print(f"\n{report.verdict}\n", highlight=False, markup=False)
+    console.print(
+        f"run:    {runs[0].path}\nreport: {report.page}", highlight=False, markup=False, soft_wrap=True
+    )

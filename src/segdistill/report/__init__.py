@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["build"]
+__all__ = ["Report", "build"]
 
 
-def build(runs: Sequence[Path], out: Path) -> Path:
-    """Write report.html (self-contained), report.md and figures/ into the folder `out`; return the HTML file.
+@dataclass(frozen=True)
+class Report:
+    """Where the page lies, and the sentence it begins with."""
+
+    page: Path
+    verdict: str
+
+
+def build(runs: Sequence[Path], out: Path) -> Report:
+    """Write report.html (self-contained), report.md and figures/ into the folder `out`.
 
     Where a distilled student has no student alone among the runs, the recipe that makes it is written there
     too.
@@ -37,4 +46,4 @@ def build(runs: Sequence[Path], out: Path) -> Path:
     page.write_figures(content, out / "figures")
     write_text(out / "report.md", markdown.render(content))
     write_text(out / "report.html", html.render(content))
-    return out / "report.html"
+    return Report(out / "report.html", content.verdicts[0].sentence)
