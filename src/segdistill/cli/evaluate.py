@@ -42,7 +42,11 @@ def evaluate_command(
     from segdistill.evaluation.evaluate import evaluate
     from segdistill.run import Run
 
-    result = evaluate(Run.open(run), subset=subset, device=device, predictions=predictions)
+    opened = Run.open(run)
+    if not opened.finished:
+        told = f"warning: {run} is not finished; these are the figures of its best checkpoint so far"
+        Console(stderr=True).print(told, style="yellow", highlight=False, markup=False)
+    result = evaluate(opened, subset=subset, device=device, predictions=predictions)
     if as_json:
         print(json.dumps(result))
         return
