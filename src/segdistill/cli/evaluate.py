@@ -39,10 +39,11 @@ def evaluate_command(
 
       segdistill evaluate runs/student --json
     """
-    from segdistill.evaluation.evaluate import evaluate
     from segdistill.run import Run
 
-    opened = Run.open(run)
+    opened = Run.open(run)  # before what is heavy is imported: a mistake is told at once
+    from segdistill.evaluation.evaluate import evaluate
+
     if not opened.finished:
         told = f"warning: {run} is not finished; these are the figures of its best checkpoint so far"
         Console(stderr=True).print(told, style="yellow", highlight=False, markup=False)

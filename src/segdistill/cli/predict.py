@@ -35,10 +35,12 @@ def predict_command(
     """
     if out.exists() and not overwrite:
         raise SegdistillError(f"{out} exists: --overwrite replaces it, or choose another --out")
-    from segdistill.evaluation.predict import Predictor
     from segdistill.run import Run
 
-    predictor = Predictor.of(Run.open(run), device=device)
+    opened = Run.open(run)
+    from segdistill.evaluation.predict import Predictor
+
+    predictor = Predictor.of(opened, device=device)
     classes = predictor.write(images, out)
     found = ", ".join(f"{name} {count} voxels" for name, count in predictor.count(classes).items())
     Console(stderr=True).print(f"{out}: {found}", highlight=False, markup=False, soft_wrap=True)

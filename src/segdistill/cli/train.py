@@ -35,13 +35,13 @@ def train_command(
 
       segdistill train student_alone data.path=Task04_Hippocampus student.channels=[32,64,128] --out runs/teacher
     """
-    from segdistill.training.train import train
-
     recipe = recipe_from(words)
     if recipe.terms:
         raise SegdistillError(
             f"recipe {recipe.name!r} distils: use `segdistill distill`, or the recipe student_alone"
         )
+    from segdistill.training.train import train
+
     run = train(recipe, out or Path("runs") / recipe.name, if_exists=if_exists(resume, overwrite))
     _finish([run], no_report)
 
@@ -70,10 +70,10 @@ def distill_command(
 
       segdistill distill teach_former data.path=Dataset101_Sarcoma train.precision=bf16-mixed
     """
+    recipe, mode = recipe_from(words), if_exists(resume, overwrite)
     from segdistill.run import Run
     from segdistill.training.distill import alone, distill
 
-    recipe, mode = recipe_from(words), if_exists(resume, overwrite)
     out = out or Path("runs") / recipe.name
     out_alone = out.with_name(f"{out.name}_alone")
     if baseline:
