@@ -242,7 +242,8 @@ class Run:
         self.path.mkdir(parents=True, exist_ok=True)
         with open(self.path / ".lock", "w") as file:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # Not flock: a child, such as a loader of patches, would keep it for a while when this one is killed.
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 raise SegdistillError(
                     f"{self.path} is being written by another process; wait for it or choose another --out"

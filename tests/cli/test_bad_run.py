@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -109,11 +111,24 @@ def test_resuming_on_other_images(
     )
 
 
+HOLD = """
+import sys
+from pathlib import Path
+from segdistill.run import Run
+with Run(Path(sys.argv[1])).locked():
+    print("locked", flush=True)
+    sys.stdin.read()
+"""
+
+
 def test_two_processes_on_one_run(refused: Refused, trained: Any) -> None:
-    with Run(trained.run).locked():
+    command = [sys.executable, "-c", HOLD, str(trained.run)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None and other.stdout.readline() == "locked\n"
         for word in ("--resume", "--overwrite"):
             told = ["runs/teacher is being written by another process", "wait for it", "another --out"]
             refused(*trained.words, "--out", trained.run, word, told=told)
+        other.communicate()
 
 
 def test_the_baselines_folder_is_looked_at_before_the_student_is_trained(
