@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +50,21 @@ def weights(run: Run, which: str = LAST) -> dict[str, torch.Tensor]:
 
 def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+@contextmanager
+def broken_off(monkeypatch: pytest.MonkeyPatch, kill_at: int) -> Iterator[None]:
+    """Within it, training is interrupted before step `kill_at`; that it was is asserted."""
+    step = loop.one_step
+
+    def breaks_off(fabric: Any, model: Any, optimizer: Any, stream: Any, number: int, *rest: Any) -> Any:
+        if number == kill_at:
+            raise KeyboardInterrupt
+        return step(fabric, model, optimizer, stream, number, *rest)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(loop, "one_step", breaks_off)
+        yield
 
 
 def test_a_run_keeps_what_decided_it_and_what_came_of_it(teacher: Run) -> None:
@@ -114,17 +131,8 @@ def test_a_run_that_breaks_off_at_any_step_ends_with_the_same_weights(
     taught = {"teachers": {"teacher": {"run": str(teacher.path)}}, "student": student}
     wanted = Recipe.load("hinton", settings, taught)
     whole = distill(wanted, tmp_path / "whole")
-    step = loop.one_step
-
-    def breaks_off(fabric: Any, model: Any, optimizer: Any, stream: Any, number: int, *rest: Any) -> Any:
-        if number == kill_at:
-            raise KeyboardInterrupt
-        return step(fabric, model, optimizer, stream, number, *rest)
-
-    monkeypatch.setattr(loop, "one_step", breaks_off)
-    with pytest.raises(KeyboardInterrupt):
+    with broken_off(monkeypatch, kill_at):
         distill(wanted, tmp_path / "cut")
-    monkeypatch.setattr(loop, "one_step", step)
     resumed = distill(wanted, tmp_path / "cut", if_exists="resume")
     assert same(weights(whole), weights(resumed))
     assert same(weights(whole, BEST), weights(resumed, BEST))
@@ -293,17 +301,8 @@ def test_figures_of_an_earlier_checkpoint_do_not_survive_a_resume(
     tiny: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wanted = recipe("student_alone", tiny, train={"best": "loss"})
-    step = loop.one_step
-
-    def breaks_off(fabric: Any, model: Any, optimizer: Any, stream: Any, number: int, *rest: Any) -> Any:
-        if number == 3:
-            raise KeyboardInterrupt
-        return step(fabric, model, optimizer, stream, number, *rest)
-
-    monkeypatch.setattr(loop, "one_step", breaks_off)
-    with pytest.raises(KeyboardInterrupt):
+    with broken_off(monkeypatch, 3):
         train(wanted, tmp_path / "s")
-    monkeypatch.setattr(loop, "one_step", step)
     run = Run.open(tmp_path / "s")
     segdistill.evaluate(run)
     train(wanted, run.path, if_exists="resume")
