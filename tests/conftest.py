@@ -16,7 +16,14 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 
 # Where tensors have shapes in their annotations, these are checked; an int passes for a float, as for mypy.
 jaxtyping.install_import_hook(
-    ["segdistill.align", "segdistill.distiller", "segdistill.losses", "segdistill.networks"],
+    [
+        "segdistill.align",
+        "segdistill.distiller",
+        "segdistill.losses",
+        "segdistill.networks",
+        "segdistill.projectors",
+        "segdistill.where",
+    ],
     "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))",
 )
 

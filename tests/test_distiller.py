@@ -7,13 +7,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from segdistill.align import Convolution, Interpolation, resize
-from segdistill.distiller import Distiller, two_classes
+from segdistill.align import resize
+from segdistill.compare import two_classes
+from segdistill.distiller import Distiller
 from segdistill.losses.feature.attention_transfer import AttentionTransfer
 from segdistill.losses.feature.mse import MSE
 from segdistill.losses.response.kl import KL
 from segdistill.losses.segmentation import IGNORE, DiceFocal
 from segdistill.networks.stages import name_stages
+from segdistill.projectors.convolution import Convolution
+from segdistill.projectors.interpolation import Interpolation
 from segdistill.schedules import Constant, Linear, Window
 from segdistill.teachers.teacher import Teacher
 from segdistill.term import Term

@@ -192,7 +192,7 @@ def test_merge_changes_neither_side() -> None:
     "override, told",
     [
         # a misspelt key, at every depth
-        ("trian.epochs=3", "recipe: 'trian' is unknown; did you mean 'train'? (choices: data, evaluate,"),
+        ("trian.epochs=3", "recipe: 'trian' is unknown; did you mean 'train'? (choices: combine, critic, data,"),
         ("train.epoch=3", "recipe: train: 'epoch' is unknown; did you mean 'epochs'?"),
         ("data.splits.foldd=3", "recipe: data.splits: 'foldd' is unknown; did you mean 'fold'?"),
         ("data.slices.axes=1", "recipe: data.slices: 'axes' is unknown; did you mean 'axis'?"),

@@ -82,7 +82,7 @@ def _losses() -> list[Row]:
 
 
 def _projectors() -> list[Row]:
-    from segdistill.align import PROJECTORS
+    from segdistill.projectors import PROJECTORS
 
     return [
         _row(name, kind="projector", summary=row.summary) | {"parameters": _parameters(row)}

@@ -84,26 +84,28 @@ def load_weights(network: nn.Module, tensors: Mapping[str, Tensor], source: Path
     network.load_state_dict(dict(tensors))
 
 
-def optimizer_tensors(optimizer: Any) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The optimizer's state as flat tensors and JSON."""
+def optimizer_tensors(optimizer: Any, prefix: str = "optimizer") -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The optimizer's state as flat tensors, whose names begin with `prefix`, and JSON."""
     state = optimizer.state_dict()
     tensors: dict[str, Tensor] = {}
     scalars: dict[str, Any] = {}
     for index, values in state["state"].items():
         for name, value in values.items():
             if isinstance(value, Tensor):
-                tensors[f"optimizer.{index}.{name}"] = value
+                tensors[f"{prefix}.{index}.{name}"] = value
             else:
                 scalars[f"{index}.{name}"] = value
     return tensors, {"groups": state["param_groups"], "scalars": scalars}
 
 
-def restore_optimizer(optimizer: Any, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
+def restore_optimizer(
+    optimizer: Any, tensors: Mapping[str, Tensor], state: Mapping[str, Any], prefix: str = "optimizer"
+) -> None:
     """The reverse of `optimizer_tensors`."""
     restored: dict[int, dict[str, Any]] = {}
     for key, tensor in tensors.items():
-        if key.startswith("optimizer."):
-            _, index, name = key.split(".", 2)
+        if key.startswith(f"{prefix}."):
+            index, name = key.removeprefix(f"{prefix}.").split(".", 1)
             restored.setdefault(int(index), {})[name] = tensor
     for key, value in state["scalars"].items():
         index, name = key.split(".", 1)

@@ -12,6 +12,12 @@ import yaml
 from segdistill.errors import SegdistillError
 from segdistill.parts import unknown
 
+DISTILLING = (
+    *("teachers", "terms", "combine", "critic", "phases"),
+    *("status", "reference", "needs", "parity"),
+)
+"""What of a recipe tells how to distil, and nothing of a student alone."""
+
 
 def shipped() -> dict[str, Path]:
     """The recipes that come with the package, by name."""
@@ -80,6 +86,53 @@ def _other_part(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     """Whether `new` names another type or preset than `old`, whose settings would not fit."""
     named = all("type" in part or "preset" in part for part in (old, new))
     return named and (new.get("type"), new.get("preset")) != (old.get("type"), old.get("preset"))
+
+
+def image_channels(layer: Mapping[str, Any]) -> dict[str, Any]:
+    """A layer in which `student.channels: [CT]`, names of image channels, is written `student.inputs: [CT]`.
+
+    Numbers stay where they are: they are a network's own `channels`, its widths. The same for teachers' networks.
+    """
+
+    def renamed(part: Any) -> Any:
+        names = part.get("channels") if isinstance(part, Mapping) else None
+        if isinstance(names, list | tuple) and names and all(isinstance(name, str) for name in names):
+            return {**{key: value for key, value in part.items() if key != "channels"}, "inputs": list(names)}
+        return part
+
+    def of_teacher(teacher: Any) -> Any:
+        known = isinstance(teacher, Mapping) and "network" in teacher
+        return {**teacher, "network": renamed(teacher["network"])} if known else teacher
+
+    layer = dict(layer)
+    if "student" in layer:
+        layer["student"] = renamed(layer["student"])
+    if isinstance(layer.get("teachers"), Mapping):
+        layer["teachers"] = {name: of_teacher(teacher) for name, teacher in layer["teachers"].items()}
+    return layer
+
+
+def with_parity(data: Mapping[str, Any], asked: str | None) -> dict[str, Any]:
+    """A recipe without its section `code`, which is laid over the rest where `parity: code` is asked for.
+
+    Raises:
+        SegdistillError: it is asked for, and the recipe does not say how its published code differs.
+    """
+    rest = {key: value for key, value in data.items() if key != "code"}
+    if asked == "code" and "code" not in data:
+        raise SegdistillError(
+            f"parity: recipe {data.get('name')!r} has no parity with published code; leave it at `paper`"
+        )
+    return merge(rest, data["code"]) if "code" in data and (asked or data.get("parity")) == "code" else rest
+
+
+def undistilled(data: Mapping[str, Any]) -> dict[str, Any]:
+    """A checked recipe as plain data, without all that distils: the same network, images and budget, alone."""
+    plain = {key: value for key, value in data.items() if key not in DISTILLING}
+    # A weight below 1 belongs to the method (1 - alpha); alone, the labels teach with all of it.
+    plain["segmentation"] = {**(plain.get("segmentation") or {}), "weight": 1.0}
+    plain["data"] = {key: value for key, value in (plain.get("data") or {}).items() if key != "unlabelled"}
+    return plain | {"kind": "alone"}
 
 
 def without_removed(data: Mapping[str, Any]) -> dict[str, Any]:

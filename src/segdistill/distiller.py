@@ -7,25 +7,40 @@ total = w_0 * sum_i v_i segmentation(student[logits_i], label)
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segdistill.align import resize
-from segdistill.losses.segmentation import IGNORE
-from segdistill.networks.stages import catch, first_output
+from segdistill.compare import Pair, probabilities, two_classes
+from segdistill.critic import Critic
+from segdistill.mutual import Answer, answers, learn
+from segdistill.networks.stages import catch, first_output, heads_of
+from segdistill.phases import Phase, phase_at
+from segdistill.teachers.combination import Sum
 from segdistill.teachers.teacher import Teacher
-from segdistill.term import Stage, Term, check_terms, key_of, map_of, names_of, pair, wanted
+from segdistill.term import (
+    SELF,
+    Term,
+    check_terms,
+    key_of,
+    map_of,
+    pair,
+    wanted,
+    wanted_of_student,
+)
+from segdistill.truth import Truth, absent
 
 Maps = Mapping[str, Tensor]
+ALWAYS = Phase("", 0, 1)
 
 
 class Distiller(nn.Module):
     """Student, teachers, segmentation loss and terms -> a dictionary of named, weighted losses.
 
-    The student and the learned projectors are its parameters. Teachers are kept outside the module tree: frozen, in
-    eval mode, not saved, not synchronised between devices.
+    The student, its peers, the moving averages of it, the learned projectors and the critic are its parameters.
+    Frozen teachers are kept outside the module tree: in eval mode, not saved, not synchronised between devices.
 
     Args:
         student: any network with `stages()`, or any module (then it has the stage `logits` alone).
@@ -36,6 +51,10 @@ class Distiller(nn.Module):
         head_weights: v_i of the student's deep supervision heads, full resolution first; the last one repeats halved.
         regions: labels are overlapping regions: each response channel is a two-class problem of its own.
         example: an image batch (1, channel, *space) to learn the widths of the stages from; needed with terms.
+        inputs: which channels of the images the student sees; None: all.
+        combine: how several teachers are combined (`teachers.combination`); their sum by default.
+        phases: what acts when; none: everything always.
+        critic: judges the student's answers beside the teachers', as the loss `holistic` with the weight after it.
 
     Raises:
         ValueError: a stage or teacher that does not exist, a teacher that is the student itself, or widths that only
@@ -53,6 +72,10 @@ class Distiller(nn.Module):
         head_weights: Sequence[float] = (1.0, 0.5, 0.25, 0.125),
         regions: bool = False,
         example: Tensor | None = None,
+        inputs: Sequence[int] | None = None,
+        combine: Callable[..., Mapping[str, Any]] | None = None,
+        phases: Sequence[Phase] = (),
+        critic: tuple[Critic, float] | None = None,
     ) -> None:
         super().__init__()
         for name, teacher in (teachers or {}).items():
@@ -62,76 +85,223 @@ class Distiller(nn.Module):
                 )
         self.student = student
         self.teachers = {name: teacher.freeze() for name, teacher in (teachers or {}).items()}
+        self.learning = nn.ModuleDict(
+            {f"teacher:{n}".replace(".", "_"): t.network for n, t in self.teachers.items() if t.learns}
+        )
         self.segmentation = segmentation
         self.terms = dict(terms or {})
         self.segmentation_weight = segmentation_weight
         self.head_weights = tuple(head_weights) or (1.0,)
         self.regions = regions
+        self.inputs = None if inputs is None else list(inputs)
+        self.combine = combine or Sum()
+        self.phases = tuple(phases)
+        self.critic = None if critic is None else critic[0]
+        self.holistic_weight = 0.0 if critic is None else critic[1]
+        self.left_out: dict[str, Tensor] = {}
+        """By term, since it was last emptied: the samples without each class, and last how many were labelled."""
         check_terms(self.terms, student, {name: teacher.network for name, teacher in self.teachers.items()})
-        self.pairing, self.projectors = (
-            pair(self.terms, *self._look(example)) if self.terms else ([], nn.ModuleDict())
-        )
+        self.pairing: list[dict[str, Any]] = []
+        self.projectors = nn.ModuleDict()
+        if self.terms:
+            labels = {name: t.labels for name, t in self.teachers.items() if t.labels is not None}
+            student_maps, known = self._look(example)
+            self.pairing, self.projectors = pair(self.terms, student_maps, known, labels)
+        self.sizes = {row.pop("key"): row["student_map"][1:] for row in self.pairing}
 
-    def forward(self, image: Tensor, label: Tensor, epoch: float = 0.0) -> dict[str, Tensor]:
+    @property
+    def peers(self) -> dict[str, Teacher]:
+        """The teachers that are trained beside the student."""
+        return {name: teacher for name, teacher in self.teachers.items() if teacher.peer is not None}
+
+    def learners(self) -> dict[str, list[nn.Parameter]]:
+        """What is trained, a group for each optimizer: the student with its projectors, each peer, the critic."""
+        groups = {"student": [*self.student.parameters(), *self.projectors.parameters()]}
+        groups |= {f"peer {name}": list(peer.network.parameters()) for name, peer in self.peers.items()}
+        if self.critic is not None:
+            groups["critic"] = list(self.critic.parameters())
+        return {name: [p for p in group if p.requires_grad] for name, group in groups.items()}
+
+    def follow(self, done: float) -> None:
+        """Let the moving averages follow the student, after a step; `done` is the share of training that is over."""
+        for teacher in self.teachers.values():
+            if teacher.average is not None:
+                teacher.average.follow(teacher.network, self.student, done)
+
+    def seen(self, image: Tensor) -> Tensor:
+        """The channels of the images that the student sees."""
+        return image if self.inputs is None else image[:, self.inputs]
+
+    def forward(
+        self, image: Tensor, label: Tensor, epoch: float = 0.0, site: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """Named losses of a batch, each with its weight applied, and their sum `total`.
+
+        With a critic there is also its own loss, `critic`, which is no part of the total: backward their sum.
 
         Args:
             image: (batch, channel, *space), preprocessed.
-            label: (batch, layer, *space) of integers, -1 where ignored.
-            epoch: for weights that change; may be a fraction.
+            label: (batch, layer, *space) of integers, -1 where ignored, -2 in images without label.
+            epoch: for weights and phases that change; may be a fraction.
+            site: (batch,) numbers of the sites that the images are from, for peers of one site.
         """
-        with catch(self.student, wanted(self.terms.values(), side=0)) as student:
-            output = self.student(image)
-        heads = output if isinstance(output, (list, tuple)) else [first_output(output)]
-        heads = [head.float() for head in heads]
+        phase = phase_at(self.phases, epoch) or ALWAYS
+        acting = {n: t for n, t in self.terms.items() if phase.terms is None or n in phase.terms}
+        weights = {name: weight for name, term in acting.items() if (weight := term.weight(epoch))}
+        if not phase.student:
+            return self._with_total(self._reconstructed(image, {}) if phase.reconstruction else {}, image)
+        with catch(self.student, wanted_of_student(self.terms.values())) as student:
+            heads = heads_of(self.student(self.seen(image)))
         student["logits"] = heads[0]
-        losses = {"segmentation": self.segmentation_weight * self._supervised(heads, label)}
-        weights = {name: weight for name, term in self.terms.items() if (weight := term.weight(epoch))}
-        known = {name: self._ask(name, image) for name in self.teachers if self._is_heard(name, weights)}
-        counts = label[:, :1] != IGNORE
-        where = None if bool(counts.all()) else counts.float()
+        truth = Truth(label, heads[0].shape[1], self.regions)
+        supervision = self.segmentation_weight * phase.segmentation
+        losses = {"segmentation": supervision * self._supervised(heads, truth)}
+        said = answers(self.peers, image, site, self._asked_of)
+        known = self._known(image, student, weights)
         for name, weight in weights.items():
-            losses[name] = weight * self._compare(name, student, known, where)
-        losses["total"] = torch.stack(list(losses.values())).sum()
-        return losses
+            losses[name] = weight * self._term(name, student, known, said, truth)
+        losses |= learn(
+            self.peers, said, student, truth, weights, self._pairs,
+            lambda heads, part: supervision * self._supervised(heads, part),
+        )  # fmt: skip
+        if phase.reconstruction:
+            losses |= self._reconstructed(image, known)
+        if self.critic is None:
+            return self._with_total(losses, image)
+        holistic, own = self._judged(student["logits"], known)
+        return self._with_total(losses | {"holistic": self.holistic_weight * holistic}, image) | {
+            "critic": own
+        }
 
-    def _supervised(self, heads: Sequence[Tensor], label: Tensor) -> Tensor:
+    def _with_total(self, losses: dict[str, Tensor], image: Tensor) -> dict[str, Tensor]:
+        return losses | {"total": torch.stack([image.new_zeros(()), *losses.values()]).sum()}
+
+    def _supervised(self, heads: Sequence[Tensor], truth: Truth) -> Tensor:
         """sum_i v_i segmentation(head_i, label at the size of head_i)."""
         weights = list(self.head_weights[: len(heads)])
         while len(weights) < len(heads):
             weights.append(weights[-1] / 2)
         total = heads[0].new_zeros(())
         for weight, head in zip(weights, heads, strict=True):
-            target = label
-            if head.shape[2:] != label.shape[2:]:
-                target = F.interpolate(label.float(), head.shape[2:], mode="nearest-exact").to(label.dtype)
-            total = total + weight * self.segmentation(head, target)
+            total = total + weight * self.segmentation(head, truth.at(head.shape[2:]))
         return total
 
-    def _compare(self, name: str, student: Maps, known: Mapping[str, Maps], where: Tensor | None) -> Tensor:
+    def _known(self, image: Tensor, student: Maps, weights: Mapping[str, float]) -> dict[str, Maps]:
+        """What the student itself and each teacher that is heard know of a batch, without gradient; peers apart."""
+        known: dict[str, Maps] = {}
+        if any(self.terms[name].teacher_is for name in weights):
+            known[SELF] = {name: each.detach() for name, each in student.items()}
+        for name, teacher in self.teachers.items():
+            heard = any(self.terms[term].listens_to(name) for term in weights) or self.critic is not None
+            if heard and teacher.weight > 0 and teacher.peer is None:
+                known[name] = teacher.knowledge(image, self._asked_of(name))
+        return known
+
+    def _asked_of(self, teacher: str) -> tuple[str, ...]:
+        """The stages that the terms ask of a teacher."""
+        return wanted((term for term in self.terms.values() if term.listens_to(teacher)), side=1)
+
+    def _term(
+        self, name: str, student: Maps, known: Mapping[str, Maps], said: Mapping[str, Answer], truth: Truth
+    ) -> Tensor:
         """sum_t a_t sum_pairs loss(student[s], teacher_t[q])."""
         term = self.terms[name]
+        heard = {teacher: maps for teacher, maps in known.items() if term.listens_to(teacher)}
+        apart: dict[str, Answer] = {}  # peers that see the images of their site alone
+        for peer, answer in said.items():
+            how = self.teachers[peer].peer
+            if how is None or not term.listens_to(peer):
+                continue
+            if how.detach:
+                answer = Answer(
+                    answer.samples, answer.heads, {key: m.detach() for key, m in answer.maps.items()}
+                )
+            if how.site is None:
+                heard[peer] = answer.maps
+            else:
+                apart[peer] = answer
+        shares = self._shares(heard)
         total: Tensor = student["logits"].new_zeros(())
-        for teacher in filter(term.listens_to, known):
-            for number, (own, other) in enumerate(term.pairs):
-                s = map_of(student, own)
-                t = resize(map_of(known[teacher], other), s.shape[2:])
-                key = key_of(name, number, teacher)
-                if key in self.projectors:
-                    s, t = self.projectors[key](s, t)
-                regions = self.regions and is_response(own) and is_response(other)
-                total = total + self.teachers[teacher].weight * compare(term, s, t, where, regions)
+        for teacher, maps in heard.items():
+            for each in self._pairs(name, teacher):
+                total = total + self._weight(teacher) * each.loss(student, maps, truth, shares[teacher])
+        for teacher, answer in apart.items():
+            part = {key: m[answer.samples] for key, m in student.items()}
+            for each in self._pairs(name, teacher):
+                value = each.loss(part, answer.maps, truth.of(answer.samples))
+                total = total + self._weight(teacher) * value * len(answer.samples) / len(student["logits"])
+        if getattr(term.loss, "needs_label", False):
+            self._count(name, truth.planes(map_of(student, term.pairs[0][0]).shape[2:]))
         return total
 
-    def _is_heard(self, teacher: str, weights: Mapping[str, float]) -> bool:
-        """Whether a teacher has any weight now; one that nobody listens to is not run."""
-        heard = any(self.terms[name].listens_to(teacher) for name in weights)
-        return heard and self.teachers[teacher].weight > 0
+    def _pairs(self, name: str, teacher: str) -> list[Pair]:
+        """The pairs of a term with a teacher; none where it does not listen."""
+        term = self.terms[name]
+        if not term.listens_to(teacher):
+            return []
+        labels = None if teacher == SELF else self.teachers[teacher].labels
+        known = dict(self.projectors.items())
+        return [
+            Pair(term, own, other, known.get(key_of(name, number, teacher)), labels, self.regions)
+            for number, (own, other) in enumerate(term.pairs)
+        ]
 
-    def _ask(self, teacher: str, image: Tensor) -> dict[str, Tensor]:
-        """What a teacher knows about a batch: logits and the stages that the terms ask of it."""
-        terms = (term for term in self.terms.values() if term.listens_to(teacher))
-        return self.teachers[teacher].knowledge(image, wanted(terms, side=1))
+    def _weight(self, teacher: str) -> float:
+        return 1.0 if teacher == SELF else self.teachers[teacher].weight
+
+    def _shares(self, heard: Mapping[str, Maps]) -> Mapping[str, float | Tensor]:
+        """What each of the teachers counts, by the combination."""
+        if SELF in heard:
+            return {SELF: 1.0}
+        found: dict[str, Tensor] = {}
+        for name, maps in heard.items():
+            labels, logits = self.teachers[name].labels, maps["logits"].detach().float()
+            logits = logits if labels is None else labels.of_teacher(logits)
+            found[name] = logits
+            if getattr(self.combine, "by_voxel", False):
+                found[name] = (two_classes(logits) if self.regions else logits).softmax(1)
+        scores = {name: self.teachers[name].score or 0.0 for name in heard}
+        shares = self.combine(found, scores)
+        if not self.regions:
+            return shares
+        batch = len(next(iter(heard.values()))["logits"]) if heard else 1
+        return {  # of each region a share: their mean
+            name: share.unflatten(0, (batch, -1)).mean(1) if isinstance(share, Tensor) else share
+            for name, share in shares.items()
+        }
+
+    def _count(self, term: str, planes: Tensor) -> None:
+        """Remember how many samples lacked each class, of how many that were labelled."""
+        with torch.no_grad():
+            labelled = (planes.flatten(1).sum(1) > 0).sum().float()
+            counts = torch.cat([absent(planes), labelled[None]])
+            self.left_out[term] = self.left_out.get(term, 0) + counts
+
+    def _reconstructed(self, image: Tensor, known: Mapping[str, Maps]) -> dict[str, Tensor]:
+        """What projectors learn of a teacher's map by themselves: an autoencoder's loss, one a term."""
+        losses: dict[str, Tensor] = {}
+        for name, term in self.terms.items():
+            for teacher in filter(term.listens_to, [*self.teachers]):
+                pairs = self._pairs(name, teacher)
+                own_losses = [getattr(each.projector, "own_loss", None) for each in pairs]
+                learning = [(number, own) for number, own in enumerate(own_losses) if own is not None]
+                if not learning:
+                    continue
+                maps = known.get(teacher) or self.teachers[teacher].knowledge(image, self._asked_of(teacher))
+                for number, own_loss in learning:
+                    seen = map_of(maps, pairs[number].other).detach().float()
+                    value = own_loss(resize(seen, self.sizes[key_of(name, number, teacher)]))
+                    losses[f"{name} reconstruction"] = losses.get(f"{name} reconstruction", 0) + value
+        return losses
+
+    def _judged(self, logits: Tensor, known: Mapping[str, Maps]) -> tuple[Tensor, Tensor]:
+        """The student's loss before the critic, and the critic's own."""
+        assert self.critic is not None
+        with torch.autocast(logits.device.type, enabled=False):
+            own = probabilities(logits, self.regions)
+            others = [probabilities(known[name]["logits"].float(), self.regions) for name in self.teachers]
+            mean = torch.stack([self.critic.own_loss(own, other) for other in others]).mean()
+            return self.critic.holistic(own), mean
 
     @torch.no_grad()
     def _look(self, example: Tensor | None) -> tuple[Maps, Mapping[str, Maps]]:
@@ -142,37 +312,13 @@ class Distiller(nn.Module):
             )
         mode = self.student.training
         self.student.eval()
-        with catch(self.student, wanted(self.terms.values(), side=0)) as student:
-            student["logits"] = first_output(self.student(example))
+        with catch(self.student, wanted_of_student(self.terms.values())) as student:
+            student["logits"] = first_output(self.student(self.seen(example)))
         self.student.train(mode)
-        return student, {name: self._ask(name, example) for name in self.teachers}
-
-
-def compare(term: Term, student: Tensor, teacher: Tensor, where: Tensor | None, regions: bool) -> Tensor:
-    """The loss of one pair of maps, in float32: autocast would run its softmaxes and norms in half precision.
-
-    Args:
-        where: (batch, 1, *space), 0 at ignored voxels; brought to the size of the maps.
-        regions: the maps are sigmoid logits. A loss over classes then sees each region as a two-class problem, and
-            the regions are summed as classes are.
-    """
-    count = student.shape[1]
-    as_classes = regions and getattr(term.loss, "over_classes", False)
-    where = None if where is None else resize(where, student.shape[2:])
-    if as_classes:
-        student, teacher = two_classes(student), two_classes(teacher)
-        where = None if where is None else where.repeat_interleave(count, 0)
-    with torch.autocast(student.device.type, enabled=False):
-        value = term.loss(student.float(), teacher.float(), where=where)
-    return value * count if as_classes else value
-
-
-def is_response(stage: Stage) -> bool:
-    """Whether a side of a pair is logits, at whatever resolution."""
-    return all(name.split("/")[0] == "logits" for name in names_of(stage))
-
-
-def two_classes(logits: Tensor) -> Tensor:
-    """(batch, region, *space) of sigmoid logits z -> (batch * region, 2, *space) of softmax logits [0, z]."""
-    z = logits.flatten(0, 1)[:, None]
-    return torch.cat([torch.zeros_like(z), z], dim=1)
+        known: dict[str, Maps] = {}
+        for name, teacher in self.teachers.items():
+            mode = teacher.network.training
+            teacher.network.eval()
+            known[name] = teacher.knowledge(example, self._asked_of(name))
+            teacher.network.train(mode)
+        return student, known | {SELF: student}

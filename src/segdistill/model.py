@@ -36,7 +36,10 @@ class Facts:
 
 
 def resolve_network(spec: Mapping[str, Any], facts: Facts, place: str) -> dict[str, Any]:
-    """Turn `{preset: NAME}` into the part it stands for in 2-D or 3-D, with every default."""
+    """Turn `{preset: NAME}` into the part it stands for in 2-D or 3-D, with every default; `inputs` stays."""
+    if "inputs" in spec:
+        rest = {key: value for key, value in spec.items() if key != "inputs"}
+        return resolve_network(rest, facts, place) | {"inputs": list(spec["inputs"])}
     if "preset" in spec:
         rest = {key: value for key, value in spec.items() if key != "preset"}
         spec = {**expand_preset(str(spec["preset"]), facts.spatial_dims), **rest}
@@ -54,7 +57,8 @@ def build_network(spec: Mapping[str, Any], facts: Facts, place: str) -> nn.Modul
         "in_channels": facts.in_channels,
         "out_channels": facts.out_channels,
     }
-    return build(NETWORKS, resolve_network(spec, facts, place), place, **given, image_size=facts.image_size)
+    part = {key: value for key, value in resolve_network(spec, facts, place).items() if key != "inputs"}
+    return build(NETWORKS, part, place, **given, image_size=facts.image_size)
 
 
 def architecture(run: Run) -> dict[str, Any]:

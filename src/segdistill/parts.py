@@ -21,7 +21,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from segdistill.errors import SegdistillError
 
 DATA_GIVEN = frozenset(
-    {"spatial_dims", "in_channels", "out_channels", "image_size", "regions", "student_width", "teacher_width"}
+    {
+        *("spatial_dims", "in_channels", "out_channels", "image_size", "regions", "class_prior"),
+        *("student_width", "teacher_width"),
+    }
 )
 
 

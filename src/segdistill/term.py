@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
 
-from segdistill.align import fuse
+from segdistill.align import fuse, resize
 from segdistill.networks.stages import stage_names
+from segdistill.projectors import PROJECTORS
 from segdistill.schedules import Constant
+from segdistill.teachers.label_map import LabelMap
 
 Stage = str | tuple[str, ...]
 """A stage, or several that are fused into one map."""
 
-RESERVED = ("segmentation", "total")
+SELF = "the student itself"
+"""The name by which the student is its own teacher; a teacher called `student` is another."""
+RESERVED = ("segmentation", "total", "holistic", "critic")
 
 
 @dataclass(frozen=True)
@@ -23,22 +28,33 @@ class Term:
     """A loss between stages of the student and of its teachers.
 
     Attributes:
-        loss: `loss(student, teacher, where=None) -> scalar`, maps (batch, channel, *space).
+        loss: `loss(student, teacher, where=None) -> scalar`, maps (batch, channel, *space); with `label=` where it says
+            `needs_label`.
         pairs: (student stage, teacher stage); a side may be a tuple of stages, which are fused.
         weight: w_k, of the epoch.
         teachers: names of the teachers it listens to; None is all of them.
+        teacher_is: `student`: its own stages are the teacher's, without gradient (self-distillation).
+        where: a spatial weight: `where(label planes, student, teacher) -> (batch, 1, *space)` of class probabilities.
+        resize: which map is brought to the size of the other.
         projector: makes a module from `(student_width=, teacher_width=, spatial_dims=)`; used where widths differ.
+        project_always: it is used where the widths agree, too.
     """
 
     loss: Callable[..., Tensor]
     pairs: Sequence[tuple[Stage, Stage]] = (("logits", "logits"),)
     weight: Callable[[float], float] = field(default_factory=Constant)
     teachers: tuple[str, ...] | None = None
+    teacher_is: Literal["student"] | None = None
+    where: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None
+    resize: Literal["teacher", "student"] = "teacher"
     projector: Callable[..., nn.Module] | None = None
+    project_always: bool = False
 
     def listens_to(self, teacher: str) -> bool:
         """Whether the term compares with this teacher."""
-        return self.teachers is None or teacher in self.teachers
+        if self.teacher_is is not None:
+            return teacher == SELF
+        return teacher != SELF and (self.teachers is None or teacher in self.teachers)
 
     def stages(self, side: int) -> tuple[str, ...]:
         """All stages it asks of the student (side 0) or of a teacher (side 1)."""
@@ -55,9 +71,20 @@ def map_of(maps: Mapping[str, Tensor], stage: Stage) -> Tensor:
     return maps[stage] if isinstance(stage, str) else fuse([maps[name] for name in stage])
 
 
+def is_response(stage: Stage) -> bool:
+    """Whether a side of a pair is logits, at whatever resolution."""
+    return all(name.split("/")[0] == "logits" for name in names_of(stage))
+
+
 def wanted(terms: Iterable[Term], side: int) -> tuple[str, ...]:
     """Stages that terms ask of the student (side 0) or of a teacher (side 1)."""
     return tuple(dict.fromkeys(name for term in terms for name in term.stages(side)))
+
+
+def wanted_of_student(terms: Iterable[Term]) -> tuple[str, ...]:
+    """Stages that terms ask of the student, as such and as its own teacher."""
+    terms = list(terms)
+    return tuple(dict.fromkeys((*wanted(terms, 0), *wanted([t for t in terms if t.teacher_is], 1))))
 
 
 def key_of(term: str, number: int, teacher: str) -> str:
@@ -74,6 +101,9 @@ def check_terms(terms: Mapping[str, Term], student: nn.Module, teachers: Mapping
     for name, term in terms.items():
         if name in RESERVED:
             raise ValueError(f"terms.{name}: there is a loss of that name already; choose another")
+        if term.teacher_is is not None:
+            _check_stages(name, "student", student, (*term.stages(0), *term.stages(1)))
+            continue
         if not teachers:
             raise ValueError(f"terms.{name}: there is no teacher to compare with")
         for teacher in term.teachers or ():
@@ -96,16 +126,20 @@ def _check_stages(term: str, who: str, network: nn.Module, stages: Iterable[str]
 
 
 def pair(
-    terms: Mapping[str, Term], student: Mapping[str, Tensor], teachers: Mapping[str, Mapping[str, Tensor]]
+    terms: Mapping[str, Term],
+    student: Mapping[str, Tensor],
+    teachers: Mapping[str, Mapping[str, Tensor]],
+    labels: Mapping[str, LabelMap] | None = None,
 ) -> tuple[list[dict[str, Any]], nn.ModuleDict]:
     """Look at the widths and sizes of all pairs: a table of them for the log, and the projectors they need.
 
     Args:
         student: one map of each stage that the terms ask for.
-        teachers: the same for each teacher.
+        teachers: the same for each teacher, the student among them where it is its own.
+        labels: of the teachers that do not know the student's classes.
 
     Raises:
-        ValueError: widths differ, the loss minds, and the term has no projector.
+        ValueError: widths differ, the loss minds, and the term has no projector; or a projector that cannot be made.
     """
     table: list[dict[str, Any]] = []
     projectors = nn.ModuleDict()
@@ -113,18 +147,43 @@ def pair(
         for teacher in filter(term.listens_to, teachers):
             for number, (own, other) in enumerate(term.pairs):
                 s, t = map_of(student, own), map_of(teachers[teacher], other)
-                widths_differ = s.shape[1] != t.shape[1]
-                projected = widths_differ and term.projector is not None
+                if is_response(own) and is_response(other) and teacher in (labels or {}):
+                    s, t = labels[teacher].of_student(s), labels[teacher].of_teacher(t)  # type: ignore[index]
+                widths_differ, resized = s.shape[1] != t.shape[1], s.shape[2:] != t.shape[2:]
+                projected = term.projector is not None and (widths_differ or term.project_always)
+                place = (
+                    f"terms.{name}: {_told(own)} of the student has {s.shape[1]} channels, "
+                    f"{_told(other)} of {teacher} {t.shape[1]}"
+                )
                 if projected and term.projector is not None:
                     widths = {"student_width": s.shape[1], "teacher_width": t.shape[1]}
-                    projector = term.projector(**widths, spatial_dims=s.ndim - 2)
+                    try:
+                        projector = term.projector(**widths, spatial_dims=s.ndim - 2)
+                        with torch.no_grad():
+                            projector(*same_size(term, s, t))
+                    except (ValueError, RuntimeError) as error:
+                        raise ValueError(
+                            f"{place}; the projector cannot bring them together: {error}"
+                        ) from error
                     projectors[key_of(name, number, teacher)] = projector.to(s.device)
                 elif widths_differ and getattr(term.loss, "needs_equal_width", True):
+                    fit = ", ".join(PROJECTORS)
                     raise ValueError(
-                        f"terms.{name}: {own} of the student has {s.shape[1]} channels, {other} of {teacher} "
-                        f"{t.shape[1]}; give the term a projector (convolution or interpolation)"
+                        f"{place}; give the term a projector ({fit}), or a loss that takes any width"
                     )
                 row: dict[str, Any] = {"term": name, "student": own, "teacher": f"{teacher}: {other}"}
                 row |= {"student_map": list(s.shape[1:]), "teacher_map": list(t.shape[1:])}
-                table.append(row | {"resized": s.shape[2:] != t.shape[2:], "projected": projected})
+                row |= {"resized": resized and term.resize, "projected": projected}
+                table.append(row | {"key": key_of(name, number, teacher)})
     return table, projectors
+
+
+def same_size(term: Term, student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
+    """Both maps at the size of the one that the term leaves as it is."""
+    if term.resize == "student":
+        return resize(student, teacher.shape[2:]), teacher
+    return student, resize(teacher, student.shape[2:])
+
+
+def _told(stage: Stage) -> str:
+    return stage if isinstance(stage, str) else " + ".join(stage)

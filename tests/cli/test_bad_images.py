@@ -308,10 +308,10 @@ def test_weights_that_turn_nan_do_not_replace_good_ones(
     volumes()
     step = loop.one_step
 
-    def overflows(fabric: Any, model: Any, optimizer: Any, stream: Any, number: int, *rest: Any) -> Any:
-        losses = step(fabric, model, optimizer, stream, number, *rest)
+    def overflows(fabric: Any, model: Any, optimizers: Any, stream: Any, number: int, *rest: Any) -> Any:
+        losses = step(fabric, model, optimizers, stream, number, *rest)
         if number == 2:
-            optimizer.param_groups[0]["params"][0].data.fill_(float("nan"))
+            optimizers["student"].param_groups[0]["params"][0].data.fill_(float("nan"))
         return losses
 
     with monkeypatch.context() as patch:

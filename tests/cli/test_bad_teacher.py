@@ -52,20 +52,15 @@ def test_a_teacher_that_is_not_finished(refused_teacher: Refused, trained: Any) 
 
 
 def test_a_teacher_of_other_channels(refused_teacher: Refused, volumes: Write) -> None:
-    volumes(channels=("CT", "PET", "MR"))
-    told = [
-        "teachers.teacher.run:",
-        "another dataset",
-        "teacher ['CT', 'PET'], here ['CT', 'PET', 'MR']",
-        "`data` section",
-    ]
+    volumes(channels=("CT", "MR"))
+    told = ["teachers.teacher.run: no image channel 'PET'; the data have CT, MR"]
     refused_teacher("data.path=data", told=told)
 
 
 def test_a_teacher_of_other_labels(refused_teacher: Refused, volumes: Write) -> None:
     file = volumes() / "dataset.json"
     file.write_text(file.read_text().replace('"tumour": 1', '"tumour": 1, "edge": 2'))
-    refused_teacher("data.path=data", told=["teachers.teacher.run:", "another dataset (labels:", "'edge': 2"])
+    refused_teacher("data.path=data", told=["teachers.teacher.classes:", "knows tumour", "learns tumour, edge"])
 
 
 def test_a_teacher_of_other_patients(refused_teacher: Refused, volumes: Write) -> None:

@@ -30,7 +30,7 @@ COMMANDS = sorted(commands(typer.main.get_command(app)))
 
 
 def test_these_are_the_commands() -> None:
-    wanted = "cost,data check,data phantom,demo,distill,evaluate,list,predict,report,train"
+    wanted = "cost,data check,data phantom,demo,distill,evaluate,gradcam,list,predict,report,train"
     assert ",".join(COMMANDS) == wanted
 
 
@@ -46,13 +46,13 @@ def test_every_command_has_help_with_an_example(name: str, segdistill: Command) 
 def test_help_shows_the_way_in(segdistill: Command) -> None:
     page = segdistill("--help")
     assert page.code == 0
-    for name in ("train", "distill", "evaluate", "predict", "cost", "report", "list", "data", "demo"):
+    for name in ("train", "distill", "evaluate", "predict", "gradcam", "cost", "report", "list", "data", "demo"):
         assert f" {name} " in page.out
     assert "segdistill demo" in page.out and "segdistill data check FOLDER" in page.out
 
 
 @pytest.mark.parametrize(
-    "words", ["", "train", "distill", "evaluate", "predict", "cost", "report", "list", "data"]
+    "words", ["", "train", "distill", "evaluate", "predict", "gradcam", "cost", "report", "list", "data"]
 )
 def test_a_command_without_words_shows_its_help(words: str, segdistill: Command) -> None:
     page = segdistill(*words.split())

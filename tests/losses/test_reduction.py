@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from segdistill.losses.reduction import check_pair, voxel_mean
+from segdistill.losses.reduction import at_least_float32, check_pair, voxel_mean
 
 
 def test_average_over_the_voxels_of_each_sample_then_over_the_batch() -> None:
@@ -38,3 +38,9 @@ def test_maps_that_cannot_be_compared(
 
 def test_any_width() -> None:
     check_pair(torch.zeros(2, 3, 4, 4), torch.zeros(2, 5, 4, 4), any_width=True)
+
+
+@pytest.mark.parametrize("given", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_float32_at_least(given: torch.dtype) -> None:
+    expected = torch.float64 if given == torch.float64 else torch.float32
+    assert at_least_float32(torch.ones(1, 2, 3, dtype=given)).dtype == expected

@@ -39,6 +39,10 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "unetr": ("unetr", {"feature_size": 2, "hidden_size": 8, "mlp_size": 8, "heads": 2}),
     "ux_net": ("ux_net", {"feature_sizes": (2, 3, 4, 6), "hidden_size": 8, "depths": (1, 1, 1, 1)}),
+    "unet_plus_plus": ("unet_plus_plus", {"filters": 2}),
+    "unet_plus_plus, deep supervision": ("unet_plus_plus", {"filters": 2, "deep_supervision": True}),
+    "resnet": ("resnet", {"filters": 2}),
+    "resnet, 34": ("resnet", {"filters": 2, "depth": 34}),
 }
 # Parameters that get no gradient, and are documented to.
 WITHOUT_GRADIENT = {
@@ -51,7 +55,8 @@ IN_CHANNELS, CLASSES = 2, 3
 
 def size_of(network: str, spatial_dims: int) -> tuple[int, ...]:
     """The smallest anisotropic size that fits."""
-    step = {"unet": 4, "swin_unetr, monai": 32}.get(network.split(", deep")[0], 16)
+    steps = {"unet": 4, "swin_unetr, monai": 32, "resnet": 32, "resnet, 34": 32}
+    step = steps.get(network.split(", deep")[0], 16)
     return (2 * step, step, step)[:spatial_dims]
 
 
@@ -104,7 +109,8 @@ def test_each_stage_has_the_size_its_name_says(case: str, spatial_dims: int) -> 
         assert maps[name].shape[0] == 1
         assert tuple(maps[name].shape[2:]) == tuple(ceil(n / stride) for n in image.shape[2:]), name
     assert torch.equal(maps["logits"], logits)
-    assert maps["decoder/last"] is maps["decoder/1"]
+    assert resolve(network, "decoder/last") == "decoder/1"
+    assert torch.equal(maps["decoder/last"], maps["decoder/1"])
     strides = [stride_of(name) for name in names if name.count("/") == 1 and name.split("/")[1].isdecimal()]
     assert stride_of(resolve(network, "encoder/deepest")) == max(strides)
 
@@ -213,7 +219,8 @@ def test_deep_supervision_returns_heads_in_training_alone(case: str) -> None:
     several = settings.get("deep_supervision", case == "h_denseformer")
     assert isinstance(heads, list) == several
     assert isinstance(network.eval()(image), Tensor)
+    shrink = 1 if case.startswith("unet_plus_plus") else 4  # all heads of UNet++ are at full resolution
     if several:
         for i, head in enumerate(heads):
-            assert prod(head.shape[2:]) == prod(image.shape[2:]) // 4**i
+            assert prod(head.shape[2:]) == prod(image.shape[2:]) // shrink**i
             assert head.shape[1] == CLASSES

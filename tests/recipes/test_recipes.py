@@ -23,6 +23,8 @@ TINY = {
     "swin_unetr": "{type: swin_unetr, feature_size: 6, depths: [1, 1, 1, 1], heads: [1, 1, 1, 1], window: 2}",
     "unetr": "{type: unetr, feature_size: 2, hidden_size: 12, mlp_size: 12, heads: 1}",
     "ux_net": "{type: ux_net, feature_sizes: [2, 4, 4, 4], hidden_size: 4, depths: [1, 1, 1, 1]}",
+    "unet_plus_plus": "{type: unet_plus_plus, filters: 2}",
+    "resnet": "{type: resnet, filters: 2}",
 }
 Train = Callable[..., Path]
 Teacher = Callable[[str, int], Path]

@@ -11,7 +11,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import typer
 
-from segdistill.cli import cost, data, demo, evaluate, listing, predict, report, train
+from segdistill.cli import cost, data, demo, evaluate, gradcam, listing, predict, report, train
 from segdistill.errors import SegdistillError
 
 USER_ERROR = 2
@@ -37,6 +37,7 @@ app.command("evaluate", no_args_is_help=True)(evaluate.evaluate_command)
 app.command("predict", no_args_is_help=True)(predict.predict_command)
 app.command("cost", no_args_is_help=True)(cost.cost_command)
 app.command("report", no_args_is_help=True)(report.report_command)
+app.command("gradcam", no_args_is_help=True)(gradcam.gradcam_command)
 app.command("list", no_args_is_help=True)(listing.list_command)
 app.command("demo")(demo.demo_command)
 app.add_typer(data.app, name="data")

@@ -13,13 +13,32 @@ from segdistill.data.image import read_image, read_label
 from segdistill.errors import SegdistillError
 
 
-def read_channels(images: Sequence[Path], names: Sequence[str]) -> tuple[np.ndarray, Geometry]:
-    """As `read_image`; SegdistillError unless there are as many channels as names."""
-    array, geometry = read_image(images)
+def read_channels(
+    images: Sequence[Path], names: Sequence[str], among: Sequence[str] | None = None
+) -> tuple[np.ndarray, Geometry]:
+    """As `read_image`: the channels of these names.
+
+    Args:
+        names: the channels to read, in this order.
+        among: all channels of the dataset, where the files may hold more than is asked for. A file that is not needed
+            is not opened.
+
+    Raises:
+        SegdistillError: neither as many channels as names, nor as many as there are in all.
+    """
+    among = names if among is None else among
+    wanted = [list(among).index(name) for name in names]
+    if len(images) == len(among) > 1:
+        array, geometry = read_image([images[number] for number in wanted])
+    else:
+        array, geometry = read_image(images)
+        if len(array) == len(among):
+            array = array[wanted]
     if len(array) != len(names):
-        raise SegdistillError(
-            f"{images[0]}: {len(array)} channels where {len(names)} are expected ({', '.join(names)})"
-        )
+        expected = f"{len(names)} are expected ({', '.join(names)})"
+        if len(among) > len(names):
+            expected += f", or all {len(among)} of the dataset ({', '.join(among)})"
+        raise SegdistillError(f"{images[0]}: {len(array)} channels where {expected}")
     return array, geometry
 
 

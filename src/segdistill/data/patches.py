@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -11,6 +11,9 @@ import numpy as np
 from segdistill.data.augmentation import Augmentation, Drawn, apply_geometric
 from segdistill.data.slices import Slices
 from segdistill.errors import SegdistillError
+
+UNLABELLED = -2
+"""The label of every voxel of an image that has none."""
 
 
 @runtime_checkable
@@ -80,6 +83,10 @@ class Patches:
             foreground voxel of a random one of the classes that the case has.
         augmentation: None: none.
         slices: volumes read as slices; None: as they are.
+        sites: the site of each case. Sample n is then of site n modulo their number, in alphabetical order, so that
+            every batch has all of them; samples say the number of their site.
+        unlabelled: cases without label, whose samples have UNLABELLED everywhere in the label.
+        unlabelled_share: probability that a sample is drawn from those.
         spacing: mm along each axis of the stored images; small rotations are then rigid in mm.
 
     Raises:
@@ -97,6 +104,9 @@ class Patches:
         oversample_foreground: float = 1 / 3,
         augmentation: Augmentation | None = None,
         slices: Slices | None = None,
+        sites: Mapping[str, str] | None = None,
+        unlabelled: Sequence[str] = (),
+        unlabelled_share: float = 0.0,
         spacing: Sequence[float] | None = None,
     ) -> None:
         self.store = store
@@ -107,6 +117,12 @@ class Patches:
         self.augmentation = augmentation
         self.slices = slices
         self.spacing = None if spacing is None else tuple(spacing)
+        self.unlabelled, self.unlabelled_share = tuple(unlabelled), unlabelled_share
+        if unlabelled_share and not unlabelled:
+            raise SegdistillError(
+                f"data.unlabelled: {unlabelled_share:g} of the samples should have no label, but every case has one; "
+                "put images without label into the dataset (imagesTs), or set it to 0"
+            )
         self._kept: dict[str, np.ndarray] = {}  # slices with foreground, by case
         if slices is not None and slices.keep == "foreground":
             self.cases = tuple(name for name in self.cases if len(store.case(name).foreground))
@@ -117,7 +133,18 @@ class Patches:
                 "there is no case to cut patches from (no case was given, or none has foreground and "
                 "slices.keep is 'foreground'); look at the split and the labels with `segdistill data check`"
             )
+        self._by_site: list[tuple[str, ...]] = []
+        if sites is not None:
+            there = sorted(set(sites.values()))
+            self._by_site = [tuple(name for name in self.cases if sites[name] == site) for site in there]
+            empty = [site for site, names in zip(there, self._by_site, strict=True) if not names]
+            if empty:
+                raise SegdistillError(
+                    f"data.sites: no training case is of {', '.join(empty)}; look at the splits"
+                )
         dimensions = store.case(self.cases[0]).image.ndim - 1 - (slices is not None)
+        first = store.case(self.cases[0]).label
+        self._layers = 1 if first is None else len(first)
         if len(self.patch_size) != dimensions:
             raise SegdistillError(
                 f"data.patch_size {list(self.patch_size)} has {len(self.patch_size)} sides, but the images "
@@ -130,7 +157,12 @@ class Patches:
 
     def _draw(self, number: int) -> tuple[Place, CaseArrays]:
         rng = np.random.default_rng((self.seed, number, 0))
-        name = self.cases[rng.integers(len(self.cases))]
+        cases = self.cases
+        if self._by_site:
+            cases = self._by_site[number % len(self._by_site)]
+        if self.unlabelled_share and rng.random() < self.unlabelled_share:
+            cases = self.unlabelled
+        name = cases[rng.integers(len(cases))]
         case = self.store.case(name)
         voxel = (
             self._foreground_voxel(case.foreground, rng)
@@ -154,19 +186,25 @@ class Patches:
     def __getitem__(self, number: int) -> dict[str, np.ndarray]:
         """Sample `number`: `image` (C, *patch) float32 and `label` (L, *patch) int16."""
         place, case = self._draw(number)
-        if case.label is None:
+        if case.label is None and place.case not in self.unlabelled:
             raise SegdistillError(
                 f"case {place.case} has no label, so it cannot be trained on; leave it out of the split"
             )
         image = self._read(case.image, place, order=1)
-        label = self._read(case.label, place, order=0)
+        if case.label is None:
+            label = np.full((self._layers, *self.patch_size), UNLABELLED, np.int16)
+        else:
+            label = self._read(case.label, place, order=0)
         if self.augmentation is not None:
             rng = np.random.default_rng((self.seed, number, 2))
             image = self.augmentation.change_intensity(image, rng)
-        return {
+        sample: dict[str, np.ndarray] = {
             "image": np.ascontiguousarray(image, dtype=np.float32),
             "label": np.ascontiguousarray(label, dtype=np.int16),
         }
+        if self._by_site:
+            sample["site"] = np.array(number % len(self._by_site), dtype=np.int64)
+        return sample
 
     def _read(self, array: np.ndarray, place: Place, order: int) -> np.ndarray:
         if self.slices is not None and place.index is not None:
@@ -185,7 +223,7 @@ class Patches:
 
     def _draw_slice(self, name: str, case: CaseArrays, rng: np.random.Generator) -> int:
         assert self.slices is not None
-        if self.slices.keep == "all":
+        if self.slices.keep == "all" or case.label is None:
             return int(rng.integers(case.image.shape[1 + self.slices.axis]))
         if name not in self._kept:
             self._kept[name] = self.slices.with_foreground(np.asarray(case.label))

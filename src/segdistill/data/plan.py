@@ -103,6 +103,24 @@ class Plan:
         """Channels of a network's output."""
         return self.dataset.out_channels
 
+    def numbers_of(self, names: Sequence[str], place: str) -> tuple[int, ...]:
+        """Where image channels of these names stand among the plan's.
+
+        Raises:
+            SegdistillError: one is not there; `place` names what asks for it.
+        """
+        known = [channel.name for channel in self.channels]
+        for name in names:
+            if name not in known:
+                raise SegdistillError(f"{place}: no image channel {name!r}; the data have {', '.join(known)}")
+        return tuple(known.index(name) for name in names)
+
+    def seen_by(self, numbers: Sequence[int] | None) -> Plan:
+        """The plan for a network that sees some of the channels: it needs no more than these of a new image."""
+        if numbers is None:
+            return self
+        return replace(self, channels=tuple(self.channels[number] for number in numbers))
+
     @property
     def fingerprint(self) -> str:
         """16 hexadecimal digits of all that decides the arrays; names and the median shape do not."""

@@ -37,7 +37,8 @@ def preprocess_case(
     Raises:
         SegdistillError: files that cannot be read or do not fit each other or the plan.
     """
-    raw, geometry = read_channels(images, [channel.name for channel in plan.channels])
+    names = [channel.name for channel in plan.channels]
+    raw, geometry = read_channels(images, names, among=plan.dataset.channels)
     grid = plan.grid(geometry)
     image = to_grid(raw, grid, plan.interpolation)
     for channel, before, values in zip(plan.channels, raw, image, strict=True):

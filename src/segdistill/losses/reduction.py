@@ -7,6 +7,7 @@ over several devices, or repeated, then has the same loss.
 
 from __future__ import annotations
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -23,6 +24,11 @@ def voxel_mean(
         return values.mean()
     weight = where[:, 0].flatten(1)
     return ((values.flatten(1) * weight).sum(1) / weight.sum(1).clamp_min(1e-6)).mean()
+
+
+def at_least_float32(tensor: Tensor) -> Tensor:
+    """`tensor` in float32, in float64 where it is: sums and squares would leave the range of half precision."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
 def masked(

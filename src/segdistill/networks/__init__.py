@@ -8,9 +8,11 @@ from torch import nn
 
 from segdistill.networks.h_denseformer import HDenseFormer
 from segdistill.networks.presets import PRESETS, Preset, expand_preset
+from segdistill.networks.resnet import ResNet
 from segdistill.networks.stages import catch, name_stages, resolve, stage_names, stride_of
 from segdistill.networks.swin_unetr import SwinUNETR
 from segdistill.networks.unet import UNet
+from segdistill.networks.unet_plus_plus import UNetPlusPlus
 from segdistill.networks.unetr import UNETR
 from segdistill.networks.ux_net import UXNet
 
@@ -62,5 +64,15 @@ NETWORKS: dict[str, Row] = {
         UXNet,
         "Lee et al., ICLR 2023",
         "large depthwise convolutions in the place of Swin attention",
+    ),
+    "unet_plus_plus": Row(
+        UNetPlusPlus,
+        "Zhou et al., DLMIA 2018",
+        "U-Net with nested skips, batch norm; HLFD's teacher",
+    ),
+    "resnet": Row(
+        ResNet,
+        "He et al., CVPR 2016; as a segmenter: Gorade et al., ISBI 2024",
+        "ResNet-18 or -34 trunk with one output convolution at 1/32, no decoder; HLFD's student",
     ),
 }

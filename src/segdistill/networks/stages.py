@@ -133,6 +133,12 @@ def first_output(output: Any) -> Tensor:
     )
 
 
+def heads_of(output: Any) -> list[Tensor]:
+    """All logits in what a network returned, in float32: full resolution first, then its deep supervision heads."""
+    heads = output if isinstance(output, list | tuple) else [first_output(output)]
+    return [head.float() for head in heads]
+
+
 def _stages(network: nn.Module) -> dict[str, Stage]:
     """Stages as the network or the table of `name_stages` tells them; `logits` is always there, last."""
     named: Mapping[str, str | tuple[str, Reading]] | None = getattr(network, _TABLE, None)

@@ -8,6 +8,7 @@ from pathlib import Path
 import yaml
 
 from segdistill.atomic import write_text
+from segdistill.composition import undistilled
 from segdistill.report.evidence import Comparison, Model
 from segdistill.report.likeness import without_seed
 
@@ -38,14 +39,11 @@ def recipe_path(student: Model, out: Path) -> Path:
 
 def write_recipe(student: Model, out: Path) -> None:
     """Write the recipe of a distilled student without what distils: same network, same data, same budget."""
-    recipe = {key: value for key, value in student.run.recipe.items() if key not in ("teachers", "terms")}
-    recipe |= {"name": "student_alone", "kind": "alone", "reference": "", "summary": ""}
+    recipe = undistilled(student.run.recipe)
+    recipe |= {"name": "student_alone"}
     recipe["summary"] = (
         f"The student of {without_seed(student.run.name)}, trained alone with the same budget."
     )
-    if isinstance(recipe.get("segmentation"), dict):
-        # A weight below 1 belongs to the method (1 - alpha); alone, the labels teach with all of it.
-        recipe["segmentation"] = {**recipe["segmentation"], "weight": 1.0}
     write_text(
         recipe_path(student, out), yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True, width=110)
     )

@@ -46,7 +46,7 @@ def without_seed(name: str) -> str:
 
 def _comparable(recipe: Mapping[str, Any]) -> dict[str, Any]:
     # The weight of the segmentation loss belongs to the method (1 - alpha).
-    left_out = CIRCUMSTANCE | {"train.seed", "segmentation.weight"}
+    left_out = CIRCUMSTANCE | {"train.seed", "segmentation.weight", "data.unlabelled"}
     parts = {key: recipe[key] for key in ("data", "train", "segmentation", "evaluate") if key in recipe}
     return {key: value for key, value in _flat(parts).items() if key not in left_out}
 

@@ -223,7 +223,12 @@ def _teachers(about: Mapping[str, Any], recipe: Mapping[str, Any]) -> dict[str, 
     if about.get("teachers"):
         return {str(name): str(source) for name, source in about["teachers"].items()}
     sections = recipe.get("teachers") or {}
-    return {str(name): str((section or {}).get("run") or "") for name, section in sections.items()}
+    frozen = {
+        name: section or {}
+        for name, section in sections.items()
+        if not any((section or {}).get(kind) for kind in ("peer", "average"))
+    }
+    return {str(name): str(section.get("run") or "") for name, section in frozen.items()}
 
 
 def _network(about: Mapping[str, Any], recipe: Mapping[str, Any]) -> str:

@@ -2,30 +2,42 @@
 
 from __future__ import annotations
 
+import copy
+import inspect
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from segdistill.align import PROJECTORS
+from segdistill.critic import Critic
 from segdistill.data.plan import Plan
 from segdistill.distiller import Distiller
 from segdistill.errors import SegdistillError
 from segdistill.losses import LOSSES, SEGMENTATION_LOSSES
 from segdistill.model import Facts, build_network
 from segdistill.networks.stages import first_output
-from segdistill.parts import build
+from segdistill.parts import build, class_of, unknown
+from segdistill.phases import Phase, spread
+from segdistill.projectors import PROJECTORS
 from segdistill.recipe import Recipe, Stages, TermSection
 from segdistill.schedules import WEIGHTS, Constant
 from segdistill.teachers import own_run
+from segdistill.teachers.average import Average
+from segdistill.teachers.combination import COMBINATIONS
+from segdistill.teachers.peer import Peer
 from segdistill.teachers.teacher import Teacher
+from segdistill.teachers.view import View
 from segdistill.term import Stage, Term
+from segdistill.training.prepare import Prepared, class_prior
+from segdistill.where import WHERE
 
 
 def assemble(
-    recipe: Recipe,
-    plan: Plan,
-    facts: Facts,
+    data: Prepared,
     *,
     student: nn.Module | None = None,
     teachers: Mapping[str, nn.Module | Teacher] | None = None,
@@ -34,36 +46,106 @@ def assemble(
     """Build the student, load the teachers and join them by the recipe's terms.
 
     Args:
+        data: prepared, with the recipe settled for it.
         student, teachers: networks of the caller's own, instead of what the recipe names.
 
     Raises:
         SegdistillError: a part, stage, size or teacher that does not fit; the place in the recipe is named.
     """
+    recipe, plan, facts = data.recipe, data.plan, data.facts
     torch.manual_seed(recipe.train.seed)
     student = build_network(recipe.student, facts, "student") if student is None else student
-    known = {
-        name: as_teacher(name, recipe, plan, facts, (teachers or {}).get(name)) for name in recipe.teachers
-    }
+    known = {name: as_teacher(name, data, student, (teachers or {}).get(name)) for name in recipe.teachers}
+    if recipe.combine["type"] == "validation":
+        _scores_known(known)
     for network in (student, *(teacher.network for teacher in known.values())):
         network.to(device)
-    example = torch.zeros(1, facts.in_channels, *facts.image_size, device=device)
-    _takes(student, example, "student", facts)
+    example = torch.zeros(1, len(plan.channels), *facts.image_size, device=device)
+    _takes(
+        student,
+        example if data.inputs is None else example[:, list(data.inputs)],
+        "student",
+        facts.out_channels,
+    )
     for name, teacher in known.items():
-        _takes(teacher.network, example, f"teachers.{name}", facts)
+        seen = example if teacher.inputs is None else example[:, list(teacher.inputs)]
+        _takes(teacher.network, seen, f"teachers.{name}", None if teacher.labels else facts.out_channels)
+    given = _given(data)
     try:
-        distiller = Distiller(
+        return Distiller(
             student,
             known,
             segmentation=supervised(recipe, plan),
-            terms={name: term(name, section) for name, section in recipe.terms.items()},
+            terms={name: term(name, section, given) for name, section in recipe.terms.items()},
             segmentation_weight=recipe.segmentation.weight,
             head_weights=recipe.segmentation.head_weights,
             regions=plan.regions,
             example=example,
-        )
+            inputs=data.inputs,
+            combine=build(COMBINATIONS, recipe.combine, "combine"),
+            phases=phases(recipe),
+            critic=critic(recipe, known, facts),
+        ).to(device)
     except ValueError as error:
         raise SegdistillError(str(error)) from error
-    return distiller
+
+
+def phases(recipe: Recipe) -> list[Phase]:
+    """The recipe's phases, with their epochs."""
+    bounds = spread([phase.share for phase in recipe.phases], recipe.train.epochs) if recipe.phases else []
+    return [
+        Phase(
+            section.name, first, last, None if section.terms is None else tuple(section.terms),
+            section.segmentation, section.student, section.reconstruction,
+        )
+        for section, (first, last) in zip(recipe.phases, bounds, strict=True)
+    ]  # fmt: skip
+
+
+def critic(recipe: Recipe, teachers: Mapping[str, Teacher], facts: Facts) -> tuple[Critic, float] | None:
+    """The recipe's critic and the weight of what it says."""
+    section = recipe.critic
+    if section is None:
+        return None
+    for name, teacher in teachers.items():
+        if teacher.labels is not None or teacher.peer is not None:
+            raise SegdistillError(
+                f"critic: teachers.{name} {'is a peer' if teacher.peer else 'knows other classes than the student'}; "
+                "a critic compares the answers of trained teachers for the same classes"
+            )
+    try:
+        made = Critic(facts.out_channels, facts.spatial_dims, section.width, section.layers, section.penalty)
+        with torch.no_grad():
+            made.score(torch.zeros(1, facts.out_channels, *facts.image_size))
+    except (ValueError, RuntimeError) as error:
+        raise SegdistillError(
+            f"critic.layers: {section.layers} do not fit patches of {list(facts.image_size)} ({error}); use fewer"
+        ) from error
+    return made, section.weight
+
+
+def _given(data: Prepared) -> dict[str, Any]:
+    """What losses and weights may ask of the data; the shares of the classes are counted only if one does."""
+    given: dict[str, Any] = {"regions": data.plan.regions}
+    for name, section in data.recipe.terms.items():
+        part = class_of(LOSSES[section.loss["type"]])
+        if "class_prior" in inspect.signature(part).parameters:
+            if data.plan.regions:
+                raise SegdistillError(
+                    f"terms.{name}.loss: {section.loss['type']} is for exclusive classes, and these data have "
+                    "overlapping regions"
+                )
+            given["class_prior"] = class_prior(data.store, data.splits.train, data.plan.out_channels)
+    return given
+
+
+def _scores_known(teachers: Mapping[str, Teacher]) -> None:
+    for name, teacher in teachers.items():
+        if teacher.score is None:
+            raise SegdistillError(
+                f"combine: teachers.{name} has no validation score (only runs have one); "
+                "use combine=mean, or its weight"
+            )
 
 
 def supervised(recipe: Recipe, plan: Plan) -> Callable[[Tensor, Tensor], Tensor]:
@@ -71,46 +153,107 @@ def supervised(recipe: Recipe, plan: Plan) -> Callable[[Tensor, Tensor], Tensor]
     return build(SEGMENTATION_LOSSES, recipe.segmentation.loss, "segmentation.loss", regions=plan.regions)
 
 
-def term(name: str, section: TermSection) -> Term:
-    """A term of the recipe as an object."""
+def term(name: str, section: TermSection, given: Mapping[str, Any]) -> Term:
+    """A term of the recipe as an object.
+
+    Args:
+        given: what parts may ask of the data.
+    """
     weight = section.weight
-    projector = None
+    projector, always = None, False
     if section.projector is not None:
-        spec, place = section.projector, f"terms.{name}.projector"
-        projector = lambda **given: build(PROJECTORS, spec, place, **given)  # noqa: E731
+        place = f"terms.{name}.projector"
+        projector = partial(build, PROJECTORS, section.projector, place)
+        always = PROJECTORS[section.projector["type"]].always
     return Term(
-        loss=build(LOSSES, section.loss, f"terms.{name}.loss"),
+        loss=build(LOSSES, section.loss, f"terms.{name}.loss", **given),
         pairs=[(_stage(own), _stage(other)) for own, other in section.stage_pairs()],
         weight=build(WEIGHTS, weight, f"terms.{name}.weight")
         if isinstance(weight, dict)
         else Constant(weight),
         teachers=None if section.teachers is None else tuple(section.teachers),
+        teacher_is=section.teacher_is,
+        where=None if section.where is None else build(WHERE, section.where, f"terms.{name}.where", **given),
+        resize=section.resize,
         projector=projector,
+        project_always=always,
     )
 
 
 def as_teacher(
-    name: str, recipe: Recipe, plan: Plan, facts: Facts, given: nn.Module | Teacher | None
-) -> Teacher:
-    """The teacher of that name: the caller's own network, or the run that the recipe names."""
-    section = recipe.teachers[name]
+    name: str, data: Prepared, student: nn.Module, given: nn.Module | Teacher | None
+) -> Teacher:  # fmt: skip
+    """The teacher of that name: the caller's own network, the run that the recipe names, a peer or a moving average."""
+    section, plan = data.recipe.teachers[name], data.plan
     if isinstance(given, Teacher):
         return given
-    if given is not None:
-        return Teacher(given, section.weight)
-    if section.run is None:
-        raise SegdistillError(
-            f"teachers.{name}.run: is required (the folder of a run, from `segdistill train`)"
+    view = None if section.view is None else View(**section.view)
+    if section.average is not None:
+        average = Average(section.average.momentum, section.average.final)
+        return Teacher(copy.deepcopy(student), section.weight, inputs=data.inputs, view=view, average=average)
+    place = f"teachers.{name}"
+    named = (section.network or {}).get("inputs")
+    inputs = None if named is None else plan.numbers_of(named, f"{place}.network.inputs")
+    if section.peer is not None:
+        peer = Peer(
+            section.peer.detach, None if section.peer.site is None else _site(section.peer.site, data, place)
         )
-    return own_run.load(section.run, plan, facts, name=name, weight=section.weight)
+        if given is None and section.network is None:
+            if data.recipe.student["type"] == "python":
+                raise SegdistillError(
+                    f"{place}.network: is required, since the student is a network of your own"
+                )
+            given, inputs = build_network(data.recipe.student, data.facts, f"{place}.network"), data.inputs
+        if given is None:
+            given = network_of(section.network or {}, data, f"{place}.network")
+        return Teacher(given, section.weight, inputs=inputs, view=view, peer=peer)
+    if given is not None:
+        classes = section.classes
+        labels = None if classes is None else own_run.label_map(
+            plan, _named(classes), plan.regions, classes, f"{place}.classes", Path(name)
+        )  # fmt: skip
+        return Teacher(given, section.weight, inputs=inputs, labels=labels, view=view)
+    if section.run is None:
+        raise SegdistillError(f"{place}.run: is required (the folder of a run, from `segdistill train`)")
+    teacher = own_run.load(
+        section.run, plan, data.facts, name=name, weight=section.weight, classes=section.classes
+    )
+    return replace(teacher, view=view)
+
+
+def network_of(part: Mapping[str, Any], data: Prepared, place: str) -> nn.Module:
+    """A network for these data, which may see other image channels than the student."""
+    named = part.get("inputs")
+    channels = len(data.plan.channels if named is None else data.plan.numbers_of(named, f"{place}.inputs"))
+    return build_network(part, replace(data.facts, in_channels=channels), place)
+
+
+def _named(classes: list[str] | dict[str, Any]) -> list[str]:
+    """The classes of a network that comes without a record: those that are named, in this order."""
+    names = classes.values() if isinstance(classes, dict) else classes
+    flat = [name for each in names for name in ([each] if isinstance(each, str) else each)]
+    return list(dict.fromkeys(flat))
+
+
+def _site(name: str, data: Prepared, place: str) -> int:
+    known = sorted({data.sites[case] for case in data.splits.train}) if data.sites else []
+    if name not in known:
+        raise SegdistillError(
+            f"{place}.peer.site: {unknown(name, known)}; data.sites finds them in the cases' names"
+        )
+    return known.index(name)
 
 
 def _stage(stages: Stages) -> Stage:
     return stages if isinstance(stages, str) else tuple(stages)
 
 
-def _takes(network: nn.Module, example: Tensor, place: str, facts: Facts) -> None:
-    """Run a network once on an empty patch, so that what does not fit is told before hours of training."""
+def _takes(network: nn.Module, example: Tensor, place: str, expected: int | None) -> None:
+    """Run a network once on an empty patch, so that what does not fit is told before hours of training.
+
+    Args:
+        expected: channels that it should answer with; None: any.
+    """
     mode = network.training
     network.eval()
     try:
@@ -122,8 +265,9 @@ def _takes(network: nn.Module, example: Tensor, place: str, facts: Facts) -> Non
         ) from error
     finally:
         network.train(mode)
-    if channels != facts.out_channels:
+    if expected is not None and channels != expected:
         raise SegdistillError(
-            f"{place}: {type(network).__name__} answers with {channels} channels, the data need {facts.out_channels} "
+            f"{place}: {type(network).__name__} answers with {channels} channels, the data need {expected} "
             "(background and each class, or each overlapping region)"
+            + (f"; say by {place}.classes which classes it knows" if place != "student" else "")
         )

@@ -9,13 +9,12 @@ from typing import Any
 from rich.console import Console
 from torch import nn
 
-from segdistill.composition import merge
+from segdistill.composition import merge, undistilled
 from segdistill.errors import SegdistillError
-from segdistill.model import build_network
 from segdistill.recipe import Recipe
 from segdistill.run import IfExists, Run
 from segdistill.teachers.teacher import Teacher
-from segdistill.training.assemble import assemble
+from segdistill.training.assemble import assemble, network_of
 from segdistill.training.prepare import prepare
 from segdistill.training.train import train
 
@@ -45,7 +44,8 @@ def distill(
     """
     if teachers is not None:
         recipe = _with_teachers(recipe, teachers)
-    if not recipe.terms or not recipe.teachers:
+    own_teacher = any(term.teacher_is for term in recipe.terms.values())
+    if not (recipe.terms or recipe.critic) or not (recipe.teachers or own_teacher):
         raise SegdistillError(
             f"recipe {recipe.name!r} has no {'teachers' if recipe.terms else 'terms'}, so there is nothing to distil; "
             "`segdistill train` trains a network alone, `segdistill list recipes` shows what distils"
@@ -53,7 +53,9 @@ def distill(
     Run(Path(out)).must_suit(if_exists)
     own = {name: given for name, given in (teachers or {}).items() if isinstance(given, nn.Module | Teacher)}
     missing = [
-        name for name in recipe.teachers if name not in own and not trained_run(recipe, name, Path(out))
+        name
+        for name, section in recipe.teachers.items()
+        if section.frozen and name not in own and not trained_run(recipe, name, Path(out))
     ]
     if missing:
         rehearse(recipe, student, own, missing)
@@ -107,56 +109,42 @@ def rehearse(
     data = prepare(recipe, student=student)
     teachers: dict[str, nn.Module | Teacher] = dict(own)
     for name in missing:
-        network = recipe.teachers[name].network or {}
-        teachers[name] = build_network(network, data.facts, f"teachers.{name}.network")
-    assemble(data.recipe, data.plan, data.facts, student=student, teachers=teachers)
+        teachers[name] = network_of(recipe.teachers[name].network or {}, data, f"teachers.{name}.network")
+    assemble(data, student=student, teachers=teachers)
 
 
 def teacher_recipe(recipe: Recipe, name: str) -> Recipe:
     """The recipe that trains a teacher: its network alone, on the student's data and budget unless it has its own."""
     section = recipe.teachers[name]
     plain = recipe.model_dump(mode="json")
-    alone: dict[str, Any] = {
-        "name": name,
-        "kind": "alone",
-        "status": None,
-        "reference": "",
-        "teachers": {},
-        "terms": {},
-    }
-    alone |= {"summary": f"teacher {name} of {recipe.name}", "student": section.network}
-    alone["segmentation"] = plain["segmentation"] | {"weight": 1.0}
+    alone: dict[str, Any] = undistilled(plain)
+    alone |= {"name": name, "summary": f"teacher {name} of {recipe.name}", "student": section.network}
     alone["train"] = merge(plain["train"], section.train)
-    return Recipe.check(plain | alone)
+    return Recipe.check(alone)
 
 
 def _with_teachers(recipe: Recipe, given: Mapping[str, Any]) -> Recipe:
-    """The recipe with the given teachers in the place of its own; weights of equal names stay."""
-    sections: dict[str, Any] = {}
+    """The recipe with the given teachers in the place of its own that are runs; what it says of equal names stays."""
+    plain = recipe.model_dump(mode="json")
+    sections: dict[str, Any] = {
+        name: plain["teachers"][name] for name, section in recipe.teachers.items() if not section.frozen
+    }
     for name, teacher in given.items():
         old = recipe.teachers.get(name)
-        sections[name] = {"weight": 1.0 if old is None else old.weight}
+        sections[name] = {} if old is None else old.model_dump(mode="json", exclude={"run", "train"})
         if isinstance(teacher, str | Path):
             sections[name]["run"] = str(teacher)
         elif not isinstance(teacher, nn.Module | Teacher):
             raise SegdistillError(
                 f"teachers.{name}: expected a torch.nn.Module, a Teacher or a run folder, got {type(teacher).__name__}"
             )
-    return Recipe.check(recipe.model_dump(mode="json") | {"teachers": sections})
+    return Recipe.check(plain | {"teachers": sections})
 
 
 def alone(
     recipe: Recipe, out: str | Path, *, if_exists: IfExists = "fail", student: nn.Module | None = None
 ) -> Run:
     """The baseline: the recipe's student trained alone, with the same data, budget and seed."""
-    plain = recipe.model_dump(mode="json") | {
-        "name": "student_alone",
-        "kind": "alone",
-        "status": None,
-        "reference": "",
-        "summary": f"the student of {recipe.name}, alone",
-        "teachers": {},
-        "terms": {},
-    }
-    plain["segmentation"] = plain["segmentation"] | {"weight": 1.0}
+    plain = undistilled(recipe.model_dump(mode="json"))
+    plain |= {"name": "student_alone", "summary": f"the student of {recipe.name}, alone"}
     return train(Recipe.check(plain), out, if_exists=if_exists, student=student)

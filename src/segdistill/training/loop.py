@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from segdistill.data.patches import Patches
 from segdistill.distiller import Distiller
 from segdistill.errors import SegdistillError
 from segdistill.parts import build
+from segdistill.phases import phase_at
 from segdistill.progress import Bar
 from segdistill.recipe import Recipe
 from segdistill.run import Run
@@ -46,11 +47,11 @@ def fit(
         workers: processes that cut patches; 0 cuts them in this one.
     """
     train = recipe.train
-    trained = (p for p in distiller.parameters() if p.requires_grad)
-    optimizer = build(OPTIMIZERS, train.optimizer, "train.optimizer")(trained)
-    schedule, rate = build(SCHEDULES, train.schedule, "train.schedule"), train.optimizer["lr"]
-    model, optimizer = fabric.setup(distiller, optimizer)
-    state = resume(run, distiller, optimizer)  # now that the weights are on their device
+    made, rates = optimizers_of(recipe, distiller)
+    schedule = build(SCHEDULES, train.schedule, "train.schedule")
+    model, *ready = fabric.setup(distiller, *made.values())
+    optimizers = dict(zip(made, ready, strict=True))
+    state = resume(run, distiller, optimizers)  # now that the weights are on their device
     stream = batches(
         patches,
         batch=recipe.data.batch_size,
@@ -66,11 +67,15 @@ def fit(
     with Bar("Training", train.epochs * iterations, state.epoch * iterations, shown=first) as bar:
         while not state.over:
             epoch, began = state.epoch, time.perf_counter()
-            set_rate(optimizer, rate * schedule(epoch / train.epochs))
+            phase = phase_at(distiller.phases, epoch)
+            done = epoch / train.epochs if phase is None else phase.done(epoch)
+            for name, optimizer in optimizers.items():
+                set_rate(optimizer, rates[name] * schedule(done))
             model.train()
             sums: dict[str, Tensor] = {}
             for step in range(epoch * iterations, (epoch + 1) * iterations):
-                losses = one_step(fabric, model, optimizer, stream, step, epoch, recipe)
+                losses = one_step(fabric, model, optimizers, stream, step, epoch, recipe)
+                distiller.follow((step + 1) / (train.epochs * iterations))
                 sums = {name: sums.get(name, 0) + value for name, value in losses.items()}
                 bar.advance(f"epoch {epoch + 1}/{train.epochs}  loss {float(losses['total']):.3f}")
             check_weights(distiller, epoch)
@@ -78,16 +83,20 @@ def fit(
             scores = (
                 validated(fabric, distiller, validate) if (epoch + 1) % train.validate_every == 0 else None
             )
-            state.judge(scores, train)
+            state.judge(scores, train, last_phase=phase is None or phase is distiller.phases[-1])
             if first:
                 seconds = round(time.perf_counter() - began, 3)
-                event = {
+                event: dict[str, Any] = {
                     "epoch": epoch,
                     "step": state.epoch * iterations,
-                    "lr": optimizer.param_groups[0]["lr"],
+                    "lr": optimizers["student"].param_groups[0]["lr"],
                 }
+                if phase is not None:
+                    event["phase"] = phase.name
+                if missing := left_out(distiller):
+                    event["left_out"] = missing
                 run.log("epoch", **event, loss=means, validation=scores, seconds=seconds)
-                keep(run, distiller, optimizer, state)
+                keep(run, distiller, optimizers, state)
                 watch_shares(fabric, run, distiller, patches, recipe, epoch)
                 board.write(epoch, means, scores)
                 bar.note(
@@ -101,7 +110,7 @@ def fit(
 def one_step(
     fabric: Fabric,
     model: Any,
-    optimizer: Any,
+    optimizers: Mapping[str, Any],
     stream: Iterator[dict[str, Tensor]],
     step: int,
     epoch: int,
@@ -113,7 +122,8 @@ def one_step(
         SegdistillError: a loss that is not finite.
     """
     parts = recipe.train.accumulate
-    optimizer.zero_grad(set_to_none=True)
+    for optimizer in optimizers.values():
+        optimizer.zero_grad(set_to_none=True)
     sums: dict[str, Tensor] = {}
     for part in range(parts):
         data = fabric.to_device(next(stream))
@@ -122,14 +132,37 @@ def one_step(
             recipe.train.seed * 1_000_003 + (step * parts + part) * fabric.world_size + fabric.global_rank
         )
         with fabric.no_backward_sync(model, enabled=part + 1 < parts):
-            losses = model(data["image"], data["label"], float(epoch))
+            losses = model(data["image"], data["label"], float(epoch), data.get("site"))
             check_finite(losses, epoch, step)
-            fabric.backward(losses["total"] / parts)
+            whole = losses["total"] + losses["critic"] if "critic" in losses else losses["total"]
+            fabric.backward(whole / parts)
         sums = {name: sums.get(name, 0) + value.detach() / parts for name, value in losses.items()}
-    if recipe.train.gradient_clip is not None:
-        fabric.clip_gradients(model, optimizer, max_norm=recipe.train.gradient_clip, error_if_nonfinite=False)
-    optimizer.step()
+    for optimizer in optimizers.values():
+        if recipe.train.gradient_clip is not None:
+            fabric.clip_gradients(
+                model, optimizer, max_norm=recipe.train.gradient_clip, error_if_nonfinite=False
+            )
+        optimizer.step()
     return sums
+
+
+def optimizers_of(recipe: Recipe, distiller: Distiller) -> tuple[dict[str, Any], dict[str, float]]:
+    """An optimizer for each learner, so that none scales another's gradient, and the learning rates."""
+    parts = dict.fromkeys(distiller.learners(), recipe.train.optimizer)
+    if recipe.critic is not None:
+        parts["critic"] = recipe.critic.optimizer
+    made = {
+        name: build(OPTIMIZERS, parts[name], "train.optimizer")(parameters)
+        for name, parameters in distiller.learners().items()
+    }
+    return made, {name: part["lr"] for name, part in parts.items()}
+
+
+def left_out(distiller: Distiller) -> dict[str, list[float]]:
+    """By term the share of the labelled samples that had no voxel of each class, since this was last asked."""
+    counts, distiller.left_out = distiller.left_out, {}
+    shares = {name: (each[:-1] / each[-1].clamp_min(1)).tolist() for name, each in counts.items()}
+    return {name: [round(share, 4) for share in each] for name, each in shares.items() if any(each)}
 
 
 def check_finite(losses: dict[str, Tensor], epoch: int, step: int) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 from torch import nn
 
 from segdistill.data import open_dataset
@@ -32,7 +34,9 @@ class Prepared:
 
     Attributes:
         recipe: with all that was open settled: patch size, presets.
-        facts: what networks must know of the data.
+        facts: what the student must know of the data.
+        inputs: numbers of the channels that the student sees; None: all.
+        sites: the site of each case, where the recipe finds it.
     """
 
     recipe: Recipe
@@ -41,11 +45,19 @@ class Prepared:
     store: Store
     facts: Facts
     slices: Slices | None
+    inputs: tuple[int, ...] | None = None
+    sites: dict[str, str] | None = None
 
     @property
     def plan(self) -> Plan:
         """How the images were prepared."""
         return self.store.plan
+
+    @property
+    def unlabelled(self) -> list[str]:
+        """The cases without label, where the recipe trains on them."""
+        used = self.recipe.data.unlabelled > 0
+        return [case.id for case in self.dataset.cases if used and case.label is None]
 
     def patches(self) -> Patches:
         """The endless training samples."""
@@ -62,6 +74,9 @@ class Prepared:
             oversample_foreground=data.oversample_foreground,
             augmentation=None if data.augmentation is None else Augmentation(**data.augmentation),
             slices=slices,
+            sites=self.sites and {name: self.sites[name] for name in self.splits.train},
+            unlabelled=self.unlabelled,
+            unlabelled_share=data.unlabelled,
             spacing=known if known and len(known) == len(steps) else None,
         )
 
@@ -92,18 +107,79 @@ def prepare(recipe: Recipe, *, student: nn.Module | None = None) -> Prepared:
     if slices is not None and recipe.data.spacing == "median":
         plan = _slice_distance_kept(plan, slices)
     store = preprocess(dataset, plan, store_root(recipe), workers=workers(recipe))
-    recipe = recipe.model_copy(deep=True)
+    sites = sites_of(recipe, dataset)
+    recipe = with_a_peer_for_each(recipe, sorted({sites[name] for name in splits.train}) if sites else [])
     recipe.data.patch_size = list(_patch_size(recipe, plan, slices))
     if slices is not None and recipe.train.iterations is None:
         seen = _slices_to_train_on(store, splits.train, slices)
         recipe.train.iterations = max(1, seen // recipe.data.batch_size)
     dims = plan.spatial_dims if slices is None else 2
-    facts = Facts(dims, len(plan.channels), plan.out_channels, tuple(recipe.data.patch_size))
+    named = recipe.student.get("inputs")
+    inputs = None if named is None else plan.numbers_of(named, "student.inputs")
+    seen = len(plan.channels) if inputs is None else len(inputs)
+    facts = Facts(dims, seen, plan.out_channels, tuple(recipe.data.patch_size))
     if student is not None:
-        recipe.student = {"type": "python", "class": type(student).__qualname__}
+        own = {} if named is None else {"inputs": list(named)}
+        recipe.student = {"type": "python", "class": type(student).__qualname__} | own
     else:
         recipe.student = resolve_network(recipe.student, facts, "student")
-    return Prepared(recipe, dataset, splits, store, facts, slices)
+    return Prepared(recipe, dataset, splits, store, facts, slices, inputs, sites)
+
+
+def class_prior(store: Store, cases: Sequence[str], classes: int) -> tuple[float, ...]:
+    """The share of each class, background first, among the labelled voxels of some cases."""
+    counts = np.zeros(classes, np.int64)
+    for name in cases:
+        label = store.case(name).label
+        if label is not None:
+            counts += np.bincount(label[label >= 0].ravel(), minlength=classes)
+    return tuple(float(share) for share in counts / max(counts.sum(), 1))
+
+
+def with_a_peer_for_each(recipe: Recipe, sites: Sequence[str]) -> Recipe:
+    """A copy of the recipe in which a peer of `site: each` is one peer for every site; terms listen to all of them."""
+    recipe = recipe.model_copy(deep=True)
+    for name, section in list(recipe.teachers.items()):
+        if section.peer is None or section.peer.site != "each":
+            continue
+        del recipe.teachers[name]
+        for site in sites:
+            own = section.model_copy(deep=True)
+            assert own.peer is not None
+            own.peer.site = site
+            recipe.teachers[f"{name} {site}"] = own
+        for term in recipe.terms.values():
+            if term.teachers is not None and name in term.teachers:
+                place = term.teachers.index(name)
+                term.teachers[place : place + 1] = [f"{name} {site}" for site in sites]
+    return recipe
+
+
+def sites_of(recipe: Recipe, dataset: Dataset) -> dict[str, str] | None:
+    """The site of each labelled case, found by `data.sites` in its name; None where the recipe does not ask.
+
+    Raises:
+        SegdistillError: no regular expression, or a case in which it finds nothing.
+    """
+    if recipe.data.sites is None:
+        return None
+    try:
+        pattern = re.compile(recipe.data.sites)
+    except re.error as error:
+        raise SegdistillError(
+            f"data.sites: {recipe.data.sites!r} is no regular expression ({error})"
+        ) from None
+    sites = {}
+    for case in dataset.cases:
+        found = pattern.search(case.id)
+        if found is None and case.label is not None:
+            raise SegdistillError(
+                f"data.sites: {recipe.data.sites!r} finds no site in the name of case {case.id!r}; "
+                "its first group, or the whole match, is the site"
+            )
+        if found is not None:
+            sites[case.id] = found.group(1) if pattern.groups else found.group(0)
+    return sites
 
 
 def split(recipe: Recipe, dataset: Dataset) -> Splits:

@@ -20,15 +20,17 @@ def watch_shares(
 ) -> None:
     """Log the shares on one batch in epochs 0, 1 and every `train.share_every`; warn, once a term, of what stays so."""
     every = recipe.train.share_every
-    if not distiller.terms or not every or (epoch % every and epoch != 1):
+    if not (distiller.terms or distiller.critic) or not every or (epoch % every and epoch != 1):
         return
     at_once = recipe.data.batch_size // (
         fabric.world_size * recipe.train.accumulate
     )  # what memory is known to hold
     drawn = [patches[UNSEEN + number] for number in range(min(2, at_once))]
-    image, label = (torch.stack([torch.as_tensor(d[key]) for d in drawn]) for key in ("image", "label"))
+    batch = {key: torch.stack([torch.as_tensor(d[key]) for d in drawn]) for key in drawn[0]}
+    batch = fabric.to_device(batch)
     with fabric.autocast():
-        found = gradient_shares(distiller, fabric.to_device(image), fabric.to_device(label), float(epoch))
+        found = gradient_shares(distiller, batch["image"], batch["label"], float(epoch), batch.get("site"))
+    distiller.left_out = {}
     events = run.events()
     run.log("share", epoch=epoch, share=found)
     told = {event.get("term") for event in events if event["event"] == "warning"}
@@ -39,13 +41,20 @@ def watch_shares(
             run.warn(message, epoch=epoch, term=name)
 
 
-def gradient_shares(distiller: Distiller, image: Tensor, label: Tensor, epoch: float) -> dict[str, float]:
+def gradient_shares(
+    distiller: Distiller, image: Tensor, label: Tensor, epoch: float, site: Tensor | None = None
+) -> dict[str, float]:
     """Norm of each weighted loss's gradient on the student's parameters, as shares of their sum, for one batch."""
-    losses = distiller(image, label, epoch)
+    losses = distiller(image, label, epoch, site)
+    taught = {
+        "segmentation",
+        "holistic",
+        *distiller.terms,
+    }  # the others are what projectors, peers and a critic learn
     parameters = [p for p in distiller.student.parameters() if p.requires_grad]
     norms: dict[str, float] = {}
     for name, loss in losses.items():
-        if name != "total":
+        if name in taught:
             gradients = (
                 torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
                 if loss.requires_grad

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -31,14 +32,20 @@ class State:
     stale: int = 0
     over: bool = False
 
-    def judge(self, scores: dict[str, float | None] | None, train: TrainSection) -> None:
-        """Note an epoch that is done, with its validation figures if there are any."""
+    def judge(
+        self, scores: dict[str, float | None] | None, train: TrainSection, *, last_phase: bool = True
+    ) -> None:
+        """Note an epoch that is done, with its validation figures if there are any.
+
+        Args:
+            last_phase: only then early stopping counts: what comes before has another aim.
+        """
         self.epoch += 1
         if scores is not None:
             best = _figure(scores, train.best)
             if self.best is None or best > self.best:
                 self.best, self.best_epoch = best, self.epoch - 1
-            if train.early_stopping is not None:
+            if train.early_stopping is not None and last_phase:
                 monitored = _figure(scores, train.early_stopping.monitor)
                 better = self.monitored is None or monitored > self.monitored
                 self.stale = 0 if better else self.stale + train.validate_every
@@ -52,7 +59,7 @@ class State:
         return self.best_epoch == self.epoch - 1
 
 
-def keep(run: Run, distiller: Distiller, optimizer: Any, state: State) -> None:
+def keep(run: Run, distiller: Distiller, optimizers: Mapping[str, Any], state: State) -> None:
     """Write the checkpoints: `best` holds the student alone, `last` all that is needed to go on.
 
     Where no epoch was ever validated, the last one counts as the best.
@@ -62,11 +69,14 @@ def keep(run: Run, distiller: Distiller, optimizer: Any, state: State) -> None:
         for figures in run.path.glob("metrics*.json"):
             figures.unlink()  # of another network than the one just kept
     own = {f"distiller.{name}": tensor for name, tensor in distiller.state_dict().items()}
-    tensors, scalars = checkpoint.optimizer_tensors(optimizer)
-    checkpoint.save(run.file(LAST), own | tensors, {"training": asdict(state), "optimizer": scalars})
+    described: dict[str, Any] = {}
+    for name, optimizer in optimizers.items():
+        tensors, described[name] = checkpoint.optimizer_tensors(optimizer, prefix_of(name))
+        own |= tensors
+    checkpoint.save(run.file(LAST), own, {"training": asdict(state), "optimizers": described})
 
 
-def resume(run: Run, distiller: Distiller, optimizer: Any) -> State:
+def resume(run: Run, distiller: Distiller, optimizers: Mapping[str, Any]) -> State:
     """Go on from the last checkpoint, if there is one; what was logged after it is forgotten."""
     if not run.file(LAST).is_file():
         run.forget_after(0)
@@ -74,10 +84,18 @@ def resume(run: Run, distiller: Distiller, optimizer: Any) -> State:
     tensors, described = checkpoint.load(run.file(LAST))
     own = {n.removeprefix("distiller."): t for n, t in tensors.items() if n.startswith("distiller.")}
     checkpoint.load_weights(distiller, own, run.file(LAST))
-    checkpoint.restore_optimizer(optimizer, tensors, described["optimizer"])
+    if "optimizer" in described:  # as written before there could be several
+        described["optimizers"] = {"student": described["optimizer"]}
+    for name, optimizer in optimizers.items():
+        checkpoint.restore_optimizer(optimizer, tensors, described["optimizers"][name], prefix_of(name))
     state = State(**described["training"])
     run.forget_after(state.epoch)
     return state
+
+
+def prefix_of(learner: str) -> str:
+    """How the state of a learner's optimizer is named in a checkpoint."""
+    return "optimizer" if learner == "student" else f"optimizer of {learner}"
 
 
 def _figure(scores: dict[str, float | None], name: str) -> float:

@@ -49,9 +49,7 @@ def train(
     with fabric.rank_zero_first():
         data = prepare(recipe, student=student)
     recipe = data.recipe
-    distiller = assemble(
-        recipe, data.plan, data.facts, student=student, teachers=teachers, device=fabric.device
-    )
+    distiller = assemble(data, student=student, teachers=teachers, device=fabric.device)
     with writing(fabric, recipe, Path(out), if_exists) as run:
         must_be_the_same(run, data)
         if run.finished:
@@ -124,6 +122,7 @@ def validation(data: Prepared) -> Validation:
         loss=supervised(data.recipe, data.plan),
         regions=data.plan.regions,
         slices=data.slices,
+        inputs=data.inputs,
         overlap=settings.overlap,
         window_batch=settings.window_batch,
         dtype=HALF.get(data.recipe.train.precision),
@@ -147,14 +146,16 @@ def must_be_the_same(run: Run, data: Prepared) -> None:
 
 def record(run: Run, data: Prepared, distiller: Distiller) -> None:
     """Write down what was decided, before the first step."""
-    write_text(run.file("plan.json"), data.plan.to_json())
+    write_text(run.file("plan.json"), data.plan.seen_by(data.inputs).to_json())
     data.splits.save(run.file("splits.json"))
     part = data.recipe.student
     run.update(
         dataset={"name": data.dataset.name, "fingerprint": data.store.fingerprint},
         network=part["type"],
         architecture=describe(distiller.student, part, data.facts),
-        teachers={name: source_of(teacher) for name, teacher in distiller.teachers.items()},
+        teachers={
+            name: source_of(teacher) for name, teacher in distiller.teachers.items() if not teacher.learns
+        },
         status="training",
     )
     if run.events():
@@ -162,10 +163,10 @@ def record(run: Run, data: Prepared, distiller: Distiller) -> None:
         return
     for row in distiller.pairing:
         run.log("pair", **row)
+        own, other = f"{row['student_map']} of the student", f"{row['teacher_map']} of {row['teacher']}"
         if row["resized"]:
-            run.note(
-                f"terms.{row['term']}: {row['teacher_map']} of {row['teacher']} is resized to {row['student_map']}"
-            )
+            which, to = (own, other) if row["resized"] == "student" else (other, own)
+            run.note(f"terms.{row['term']}: {which} is resized to {to}")
     patch = data.facts.image_size
     small = [id for id in data.splits.train if exceeds(patch, data, id)]
     if small:

@@ -41,6 +41,7 @@ class Validation:
     Attributes:
         cases: what chooses the checkpoint; never the test cases.
         loss: the supervised loss, `loss(logits, label)`.
+        inputs: numbers of the image channels that the network sees; None: all.
         dtype: of the forward passes, where training is in mixed precision; None: float32.
     """
 
@@ -52,6 +53,7 @@ class Validation:
     slices: Slices | None
     overlap: float
     window_batch: int
+    inputs: Sequence[int] | None = None
     dtype: torch.dtype | None = None
 
     def __call__(
@@ -65,7 +67,7 @@ class Validation:
             label = torch.from_numpy(np.array(case.label))
             logits = predict_logits(
                 network,
-                case.image,
+                case.image if self.inputs is None else case.image[list(self.inputs)],
                 self.patch_size,
                 overlap=self.overlap,
                 batch_size=self.window_batch,

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
-import torch.nn.functional as F
 from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
 from segdistill.losses.reduction import check_pair, voxel_mean
+from segdistill.losses.response.probabilities import log_probabilities
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,10 @@ class KL:
     Args:
         temperature: T > 0; the factor T^2 keeps the gradient's size when T changes.
         direction: which distribution the expectation is taken over: the teacher's (forward) or the student's.
+        reduction: what the sum over classes and voxels is divided by: the number of voxels, or the number of
+            pairs of channels. `pairs` is 2 / C times `voxel` for C channels. It is there for parity with the
+            published code of HLFD (Gorade et al., 2024), which reads maps of any width as rows of two; with
+            two classes there is no difference.
 
     Raises:
         ValueError: fewer than two channels.
@@ -32,6 +36,7 @@ class KL:
 
     temperature: Annotated[float, Field(gt=0)] = 1.0
     direction: Literal["forward", "reverse"] = "forward"
+    reduction: Literal["voxel", "pairs"] = "voxel"
 
     def __call__(
         self,
@@ -40,10 +45,11 @@ class KL:
         where: Float[Tensor, "batch 1 *space"] | None = None,
     ) -> Float[Tensor, ""]:
         check_pair(student, teacher, least_channels=2)
-        log_student = F.log_softmax(student / self.temperature, dim=1)
-        log_teacher = F.log_softmax(teacher / self.temperature, dim=1)
+        log_student = log_probabilities(student, self.temperature)
+        log_teacher = log_probabilities(teacher, self.temperature)
         if self.direction == "forward":
             divergence = log_teacher.exp() * (log_teacher - log_student)
         else:
             divergence = log_student.exp() * (log_student - log_teacher)
-        return voxel_mean(divergence.sum(1), where) * self.temperature**2
+        value = voxel_mean(divergence.sum(1), where) * self.temperature**2
+        return value if self.reduction == "voxel" else value * 2 / student.shape[1]

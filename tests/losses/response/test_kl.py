@@ -59,6 +59,32 @@ def test_shift_of_all_scores_does_not_matter() -> None:
     assert float(KL()(student + 5, teacher - 3)) == pytest.approx(float(KL()(student, teacher)), rel=1e-4)
 
 
+@pytest.mark.parametrize("channels", [2, 4, 6])
+def test_reduction_over_pairs_reads_maps_as_rows_of_two(channels: int) -> None:
+    """As the published code of HLFD does: rows of two channels are what the sum is divided by."""
+    generator = torch.Generator().manual_seed(0)
+    student, teacher = torch.randn(2, 2, channels, 3, 5, dtype=torch.float64, generator=generator)
+    total = 0.0
+    for own, other in zip(student.flatten(2), teacher.flatten(2), strict=True):
+        for voxel in range(own.shape[1]):
+            p = softmax([float(z) / 4 for z in own[:, voxel]])
+            q = softmax([float(z) / 4 for z in other[:, voxel]])
+            total += sum(b * math.log(b / a) for a, b in zip(p, q, strict=True))
+    rows = student.numel() // 2
+    value = float(KL(temperature=4, reduction="pairs")(student, teacher))
+    assert value == pytest.approx(16 * total / rows, rel=1e-10)
+    assert value == pytest.approx(2 / channels * float(KL(temperature=4)(student, teacher)), rel=1e-12)
+
+
+def test_half_precision_is_computed_in_single() -> None:
+    """Probabilities that differ by 0.003: bfloat16 has two digits of them."""
+    student = torch.tensor([[[[1.0]], [[0.0]]]], dtype=torch.bfloat16)
+    teacher = torch.tensor([[[[1.015625]], [[0.0]]]], dtype=torch.bfloat16)
+    value = KL()(student, teacher)
+    assert value.dtype == torch.float32
+    assert float(value) == pytest.approx(float(KL()(student.double(), teacher.double())), rel=1e-2)
+
+
 def test_one_channel_is_refused() -> None:
     with pytest.raises(ValueError, match=r"2 channels at least.*\[0, z\]"):
         KL()(torch.zeros(1, 1, 4, 4), torch.zeros(1, 1, 4, 4))

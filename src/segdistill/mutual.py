@@ -1,0 +1,119 @@
+"""Mutual learning: the student and its peers are trained in one step, each a teacher of the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from segdistill.compare import Pair
+from segdistill.networks.stages import heads_of
+from segdistill.teachers.teacher import Teacher
+from segdistill.truth import Truth
+
+Maps = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a peer says of the samples that it sees.
+
+    Attributes:
+        samples: numbers of these samples in the batch.
+        heads: its logits, full resolution first.
+        maps: the stages asked for, with gradient.
+    """
+
+    samples: Tensor
+    heads: list[Tensor]
+    maps: dict[str, Tensor]
+
+
+def answers(
+    peers: Mapping[str, Teacher], image: Tensor, site: Tensor | None, stages: Callable[[str], tuple[str, ...]]
+) -> dict[str, Answer]:
+    """Let every peer see its samples; one that has none in this batch says nothing.
+
+    Args:
+        site: (batch,) numbers of the sites of the images.
+        stages: what the terms ask of a peer.
+
+    Raises:
+        ValueError: a peer of one site, and no sites of the images.
+    """
+    found = {}
+    for name, teacher in peers.items():
+        assert teacher.peer is not None
+        samples = torch.arange(len(image), device=image.device)
+        if teacher.peer.site is not None:
+            if site is None:
+                raise ValueError(f"teachers.{name}.peer.site: the images have no sites; set data.sites")
+            samples = samples[site == teacher.peer.site]
+        if len(samples):
+            maps, output = teacher.ask(image[samples], stages(name))
+            heads = heads_of(output)
+            found[name] = Answer(samples, heads, maps | {"logits": heads[0]})
+    return found
+
+
+def learn(
+    peers: Mapping[str, Teacher],
+    said: Mapping[str, Answer],
+    student: Maps,
+    truth: Truth,
+    weights: Mapping[str, float],
+    pairs: Callable[[str, str], list[Pair]],
+    supervised: Callable[[list[Tensor], Truth], Tensor],
+) -> dict[str, Tensor]:
+    """What the peers learn: from the label (`peer NAME`), from the student and from each other (`TERM of NAME`).
+
+    A peer that is not detached is moved by the student's own term already. Peers learn from each other's logits; their
+    other stages need not fit each other.
+
+    Args:
+        pairs: the pairs of a term with a teacher.
+        supervised: the weighted supervised loss of heads.
+    """
+    losses = {}
+    nothing = student["logits"].new_zeros(())
+    for name, teacher in peers.items():
+        assert teacher.peer is not None
+        answer = said.get(name)
+        losses[f"peer {name}"] = (
+            nothing if answer is None else supervised(answer.heads, truth.of(answer.samples))
+        )
+        if not teacher.peer.detach:
+            continue
+        for term, weight in weights.items():
+            found = pairs(term, name)
+            if not found:
+                continue
+            total = nothing
+            if answer is not None:
+                part, own = truth.of(answer.samples), {key: m.detach() for key, m in student.items()}
+                own = {key: each[answer.samples] for key, each in own.items()}
+                for pair in found:
+                    total = total + pair.loss(own, answer.maps, part, mirrored=True)
+                total = total + _from_peers(name, peers, said, found, part)
+            losses[f"{term} of {name}"] = weight * total
+    return losses
+
+
+def _from_peers(
+    name: str, peers: Mapping[str, Teacher], said: Mapping[str, Answer], pairs: list[Pair], truth: Truth
+) -> Tensor:
+    """What a peer learns from the logits of the others that see all images, on average."""
+    own = said[name]
+    others = [
+        said[other] for other, teacher in peers.items()
+        if other != name and other in said and teacher.peer is not None and teacher.peer.site is None
+    ]  # fmt: skip
+    total = own.heads[0].new_zeros(())
+    for other in others:
+        teacher_maps = {key: each.detach()[own.samples] for key, each in other.maps.items()}
+        for pair in pairs:
+            if pair.response and pair.labels is None and pair.projector is None:
+                total = total + pair.loss(teacher_maps, own.maps, truth, mirrored=True) / len(others)
+    return total

@@ -1,0 +1,112 @@
+"""How several teachers are combined: what each of them counts, as a whole or voxel by voxel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from segdistill.align import resize
+
+Positive = Annotated[float, Field(gt=0)]
+Shares = Mapping[str, float | Tensor]
+
+
+@dataclass(frozen=True)
+class Sum:
+    """Every teacher counts fully (Teach-Former)."""
+
+    def __call__(self, answers: Mapping[str, Tensor], scores: Mapping[str, float]) -> Shares:
+        return dict.fromkeys(answers, 1.0)
+
+
+@dataclass(frozen=True)
+class Mean:
+    """Every teacher counts the same, together 1: a term keeps its size whatever their number."""
+
+    def __call__(self, answers: Mapping[str, Tensor], scores: Mapping[str, float]) -> Shares:
+        return dict.fromkeys(answers, 1 / max(len(answers), 1))
+
+
+@dataclass(frozen=True)
+class Validation:
+    """In proportion to Dice^power on each teacher's own validation cases, together 1.
+
+    Attributes:
+        power: 0 is the mean; the larger, the more the best teacher counts.
+    """
+
+    power: Annotated[float, Field(ge=0)] = 1.0
+
+    def __call__(self, answers: Mapping[str, Tensor], scores: Mapping[str, float]) -> Shares:
+        powers = {name: scores[name] ** self.power for name in answers}
+        total = sum(powers.values())
+        return {name: value / total if total else 1 / len(powers) for name, value in powers.items()}
+
+
+@dataclass(frozen=True)
+class Entropy:
+    """Voxel by voxel, softmax over the teachers of -entropy / temperature: the surer of them count more.
+
+    The entropy is divided by the logarithm of the teacher's number of classes, so that it lies in [0, 1] and teachers
+    who know few classes are not favoured (Kwon et al., 2020, ICASSP, weigh whole samples so).
+
+    Attributes:
+        temperature: the smaller, the more the surest counts.
+    """
+
+    by_voxel: ClassVar[bool] = True
+
+    temperature: Positive = 0.1
+
+    def __call__(self, answers: Mapping[str, Tensor], scores: Mapping[str, float]) -> Shares:
+        return _surest({name: -entropy(p) for name, p in answers.items()}, self.temperature)
+
+
+@dataclass(frozen=True)
+class Confidence:
+    """Voxel by voxel, softmax over the teachers of their largest probability / temperature.
+
+    Attributes:
+        temperature: the smaller, the more the most confident counts.
+    """
+
+    by_voxel: ClassVar[bool] = True
+
+    temperature: Positive = 0.1
+
+    def __call__(self, answers: Mapping[str, Tensor], scores: Mapping[str, float]) -> Shares:
+        return _surest({name: p.amax(1, keepdim=True) for name, p in answers.items()}, self.temperature)
+
+
+def entropy(probabilities: Tensor) -> Tensor:
+    """Entropy over the channels, as a share of the largest one: (batch, class, *space) -> (batch, 1, *space)."""
+    most = torch.log(torch.tensor(float(max(probabilities.shape[1], 2))))
+    return -(probabilities * probabilities.clamp_min(1e-12).log()).sum(1, keepdim=True) / most
+
+
+def _surest(figures: Mapping[str, Tensor], temperature: float) -> Shares:
+    if not figures:
+        return {}
+    size = next(iter(figures.values())).shape[2:]
+    stacked = torch.stack([resize(figure, size) for figure in figures.values()])
+    return dict(zip(figures, (stacked / temperature).softmax(0).unbind(0), strict=True))
+
+
+COMBINATIONS: dict[str, type] = {
+    "sum": Sum,
+    "mean": Mean,
+    "validation": Validation,
+    "entropy": Entropy,
+    "confidence": Confidence,
+}
+"""A combination: `part(answers, scores) -> {name: share}`.
+
+answers: probabilities (batch, class, *space) of each teacher, where the part is `by_voxel`; else only the names matter.
+scores: validation Dice of each. A share is a number, or a
+map (batch, 1, *space): then terms on logits weigh each voxel by it, and terms on other stages by its mean.
+"""

@@ -1,0 +1,65 @@
+"""What is known of a batch: its label at any size, and where distillation acts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from segdistill.align import resize
+from segdistill.data.patches import UNLABELLED
+from segdistill.losses.segmentation import IGNORE, one_hot
+
+
+class Truth:
+    """The label of a batch.
+
+    Args:
+        label: (batch, layer, *space) of integers, IGNORE where nothing is to be learned, UNLABELLED in images without
+            a label: supervision leaves these out, distillation acts on all of them.
+        classes: channels of the logits.
+        regions: the layers are overlapping regions, 0 or 1.
+    """
+
+    def __init__(self, label: Tensor, classes: int, regions: bool) -> None:
+        self._given = label
+        self.label = label.masked_fill(label == UNLABELLED, IGNORE)
+        self.regions = regions
+        acts = label[:, :1] != IGNORE
+        self._acts = None if bool(acts.all()) else acts.float()
+        self._classes = classes
+        self._planes: dict[tuple[int, ...], Tensor] = {}
+
+    def at(self, size: Sequence[int]) -> Tensor:
+        """(batch, layer, *size) of integers: the nearest voxel."""
+        if self.label.shape[2:] == tuple(size):
+            return self.label
+        resized = F.interpolate(self.label.float(), tuple(size), mode="nearest-exact")
+        return resized.to(self.label.dtype)
+
+    def planes(self, size: Sequence[int]) -> Tensor:
+        """(batch, class, *size) of 0 and 1, one plane for each class, or region; 0 where nothing is labelled."""
+        key = tuple(size)
+        if key not in self._planes:
+            self._planes[key] = one_hot(self.at(size), self._classes, self.regions)[0]
+        return self._planes[key]
+
+    def where(self, size: Sequence[int]) -> Tensor | None:
+        """(batch, 1, *size), 0 where nothing is to be learned; None where all counts."""
+        return None if self._acts is None else resize(self._acts, size)
+
+    def labelled(self, size: Sequence[int]) -> Tensor:
+        """(batch, 1, *size), 0 where the label says nothing."""
+        return (self.at(size)[:, :1] != IGNORE).float()
+
+    def of(self, samples: Tensor) -> Truth:
+        """The same for some samples of the batch, by their numbers."""
+        return Truth(self._given[samples], self._classes, self.regions)
+
+
+def absent(planes: Tensor) -> Tensor:
+    """For each class the number of samples, of those with any label, that have no voxel of it."""
+    there = planes.flatten(2).sum(2) > 0
+    return (~there & there.any(1, keepdim=True)).sum(0).to(torch.float32)
