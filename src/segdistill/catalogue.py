@@ -12,13 +12,15 @@ Row = dict[str, Any]
 
 
 def rows(what: str) -> list[Row]:
-    """The rows of a table: name, kind, status, reference, summary, and where it is a part its parameters."""
+    """The rows of a table: name, kind, status, reference, summary; parameters where it is a part, needs of a recipe."""
     return {
         "networks": _networks,
         "presets": _presets,
         "recipes": _recipes,
         "losses": _losses,
         "projectors": _projectors,
+        "where": _where,
+        "combinations": _combinations,
         "layouts": _layouts,
         "intensities": _intensities,
         "optimizers": _optimizers,
@@ -62,7 +64,7 @@ def _recipes() -> list[Row]:
     for name, path in shipped().items():
         recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
         told = {key: recipe.get(key) or "" for key in ("kind", "status", "reference", "summary")}
-        found.append(_row(name, **told))
+        found.append(_row(name, **told) | {"needs": recipe.get("needs") or []})
     return found
 
 
@@ -85,9 +87,22 @@ def _projectors() -> list[Row]:
     from segdistill.projectors import PROJECTORS
 
     return [
-        _row(name, kind="projector", summary=row.summary) | {"parameters": _parameters(row)}
+        _row(name, kind="projector", reference=row.reference, summary=row.summary)
+        | {"parameters": _parameters(row)}
         for name, row in PROJECTORS.items()
     ]
+
+
+def _where() -> list[Row]:
+    from segdistill.where import WHERE
+
+    return _parts(WHERE, "spatial weight")
+
+
+def _combinations() -> list[Row]:
+    from segdistill.teachers.combination import COMBINATIONS
+
+    return _parts(COMBINATIONS, "combination of teachers")
 
 
 def _layouts() -> list[Row]:

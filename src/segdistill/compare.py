@@ -39,6 +39,11 @@ class Pair:
         """Whether both sides are logits."""
         return is_response(self.own) and is_response(self.other)
 
+    def of_teacher(self, teacher: Maps) -> Tensor:
+        """The teacher's map; of logits, the classes that the student learns from it."""
+        found = map_of(teacher, self.other)
+        return found if self.labels is None or not self.response else self.labels.of_teacher(found)
+
     def loss(
         self, student: Maps, teacher: Maps, truth: Truth, share: float | Tensor = 1.0, *, mirrored: bool = False
     ) -> Tensor:  # fmt: skip
@@ -48,10 +53,9 @@ class Pair:
             share: a number, or a map (batch, 1, *space) at the size of the logits.
             mirrored: the teacher's side learns from the student's.
         """
-        s, t = map_of(student, self.own), map_of(teacher, self.other)
+        s, t = map_of(student, self.own), self.of_teacher(teacher)
         labels = self.labels if self.response else None
-        if labels is not None:
-            s, t = labels.of_student(s), labels.of_teacher(t)
+        s = s if labels is None else labels.of_student(s)
         s, t = same_size(self.term, s, t)
         if self.projector is not None:
             s, t = self.projector(s, t)
@@ -59,7 +63,7 @@ class Pair:
         planes = truth.planes(size)
         planes = planes if labels is None else labels.of_label(planes)
         where = self._where(student, teacher, truth, mirrored)
-        where = truth.where(size) if where is None else resize(where, size) * _or_one(truth.where(size))
+        where = truth.where(size) if where is None else resize(where, size)
         if mirrored:
             s, t = t, s
         given = {"label": planes, "labelled": truth.labelled(size)}
@@ -70,7 +74,7 @@ class Pair:
         return value * (share.mean() if isinstance(share, Tensor) else share)
 
     def _where(self, student: Maps, teacher: Maps, truth: Truth, mirrored: bool) -> Tensor | None:
-        """The spatial weight of the term, at the size of the logits."""
+        """The spatial weight of the term at the size of the logits, 0 at ignored voxels."""
         if self.term.where is None:
             return None
         s, t = (maps["logits"].detach().float() for maps in (student, teacher))
@@ -79,11 +83,8 @@ class Pair:
             s, t = self.labels.of_student(s), self.labels.of_teacher(t)
             planes = self.labels.of_label(planes)
         s, t = probabilities(s, self.regions), resize(probabilities(t, self.regions), s.shape[2:])
-        return self.term.where(planes, *((t, s) if mirrored else (s, t)))
-
-
-def _or_one(where: Tensor | None) -> Tensor | float:
-    return 1.0 if where is None else where
+        where, acts = self.term.where(planes, *((t, s) if mirrored else (s, t))), truth.where(s.shape[2:])
+        return where if acts is None else where * acts
 
 
 def compare(

@@ -25,7 +25,6 @@ from segdistill.term import (
     Term,
     check_terms,
     key_of,
-    map_of,
     pair,
     wanted,
     wanted_of_student,
@@ -57,8 +56,8 @@ class Distiller(nn.Module):
         critic: judges the student's answers beside the teachers', as the loss `holistic` with the weight after it.
 
     Raises:
-        ValueError: a stage or teacher that does not exist, a teacher that is the student itself, or widths that only
-            a projector can bring together.
+        ValueError: a stage or teacher that does not exist, a teacher that is the student itself, widths that only
+            a projector can bring together, or a critic without a teacher.
     """
 
     def __init__(
@@ -96,6 +95,8 @@ class Distiller(nn.Module):
         self.inputs = None if inputs is None else list(inputs)
         self.combine = combine or Sum()
         self.phases = tuple(phases)
+        if critic is not None and not any(t.weight > 0 and t.peer is None for t in self.teachers.values()):
+            raise ValueError("critic: there is no teacher whose answers it could tell the student's from")
         self.critic = None if critic is None else critic[0]
         self.holistic_weight = 0.0 if critic is None else critic[1]
         self.left_out: dict[str, Tensor] = {}
@@ -107,7 +108,10 @@ class Distiller(nn.Module):
             labels = {name: t.labels for name, t in self.teachers.items() if t.labels is not None}
             student_maps, known = self._look(example)
             self.pairing, self.projectors = pair(self.terms, student_maps, known, labels)
-        self.sizes = {row.pop("key"): row["student_map"][1:] for row in self.pairing}
+        self.sizes = {
+            row.pop("key"): row["teacher_map" if row["resized"] == "student" else "student_map"][1:]
+            for row in self.pairing
+        }
 
     @property
     def peers(self) -> dict[str, Teacher]:
@@ -149,7 +153,11 @@ class Distiller(nn.Module):
         acting = {n: t for n, t in self.terms.items() if phase.terms is None or n in phase.terms}
         weights = {name: weight for name, term in acting.items() if (weight := term.weight(epoch))}
         if not phase.student:
-            return self._with_total(self._reconstructed(image, {}) if phase.reconstruction else {}, image)
+            with torch.no_grad():
+                said = answers(self.peers, image, site, self._asked_of) if phase.reconstruction else {}
+            return self._with_total(
+                self._reconstructed(image, {}, said) if phase.reconstruction else {}, image
+            )
         with catch(self.student, wanted_of_student(self.terms.values())) as student:
             heads = heads_of(self.student(self.seen(image)))
         student["logits"] = heads[0]
@@ -165,7 +173,7 @@ class Distiller(nn.Module):
             lambda heads, part: supervision * self._supervised(heads, part),
         )  # fmt: skip
         if phase.reconstruction:
-            losses |= self._reconstructed(image, known)
+            losses |= self._reconstructed(image, known, said)
         if self.critic is None:
             return self._with_total(losses, image)
         holistic, own = self._judged(student["logits"], known)
@@ -189,7 +197,7 @@ class Distiller(nn.Module):
     def _known(self, image: Tensor, student: Maps, weights: Mapping[str, float]) -> dict[str, Maps]:
         """What the student itself and each teacher that is heard know of a batch, without gradient; peers apart."""
         known: dict[str, Maps] = {}
-        if any(self.terms[name].teacher_is for name in weights):
+        if any(term.teacher_is for term in self.terms.values()):
             known[SELF] = {name: each.detach() for name, each in student.items()}
         for name, teacher in self.teachers.items():
             heard = any(self.terms[term].listens_to(name) for term in weights) or self.critic is not None
@@ -210,7 +218,7 @@ class Distiller(nn.Module):
         apart: dict[str, Answer] = {}  # peers that see the images of their site alone
         for peer, answer in said.items():
             how = self.teachers[peer].peer
-            if how is None or not term.listens_to(peer):
+            if how is None or not term.listens_to(peer) or not self._weight(peer):
                 continue
             if how.detach:
                 answer = Answer(
@@ -231,7 +239,8 @@ class Distiller(nn.Module):
                 value = each.loss(part, answer.maps, truth.of(answer.samples))
                 total = total + self._weight(teacher) * value * len(answer.samples) / len(student["logits"])
         if getattr(term.loss, "needs_label", False):
-            self._count(name, truth.planes(map_of(student, term.pairs[0][0]).shape[2:]))
+            first = next(filter(term.listens_to, [SELF, *self.teachers]))
+            self._count(name, truth, self.sizes[key_of(name, 0, first)])
         return total
 
     def _pairs(self, name: str, teacher: str) -> list[Pair]:
@@ -253,53 +262,67 @@ class Distiller(nn.Module):
         """What each of the teachers counts, by the combination."""
         if SELF in heard:
             return {SELF: 1.0}
-        found: dict[str, Tensor] = {}
-        for name, maps in heard.items():
-            labels, logits = self.teachers[name].labels, maps["logits"].detach().float()
-            logits = logits if labels is None else labels.of_teacher(logits)
-            found[name] = logits
-            if getattr(self.combine, "by_voxel", False):
-                found[name] = (two_classes(logits) if self.regions else logits).softmax(1)
         scores = {name: self.teachers[name].score or 0.0 for name in heard}
-        shares = self.combine(found, scores)
-        if not self.regions:
-            return shares
-        batch = len(next(iter(heard.values()))["logits"]) if heard else 1
-        return {  # of each region a share: their mean
-            name: share.unflatten(0, (batch, -1)).mean(1) if isinstance(share, Tensor) else share
-            for name, share in shares.items()
-        }
+        found = {name: maps["logits"].detach().float() for name, maps in heard.items()}
+        if getattr(self.combine, "by_voxel", False):
+            for name, logits in found.items():
+                labels = self.teachers[name].labels
+                each = logits if labels is None else labels.of_teacher(logits)
+                problems = two_classes(each).unflatten(0, each.shape[:2]) if self.regions else each[:, None]
+                found[name] = problems.softmax(2)
+        return self.combine(found, scores)
 
-    def _count(self, term: str, planes: Tensor) -> None:
+    def _count(self, term: str, truth: Truth, size: Sequence[int]) -> None:
         """Remember how many samples lacked each class, of how many that were labelled."""
         with torch.no_grad():
-            labelled = (planes.flatten(1).sum(1) > 0).sum().float()
-            counts = torch.cat([absent(planes), labelled[None]])
+            labelled = truth.labelled(size).flatten(1).any(1)
+            counts = torch.cat([absent(truth.planes(size), labelled), labelled.sum().float()[None]])
             self.left_out[term] = self.left_out.get(term, 0) + counts
 
-    def _reconstructed(self, image: Tensor, known: Mapping[str, Maps]) -> dict[str, Tensor]:
+    def _reconstructed(
+        self, image: Tensor, known: Mapping[str, Maps], said: Mapping[str, Answer]
+    ) -> dict[str, Tensor]:
         """What projectors learn of a teacher's map by themselves: an autoencoder's loss, one a term."""
         losses: dict[str, Tensor] = {}
+        found = {**known, **{name: answer.maps for name, answer in said.items()}}
         for name, term in self.terms.items():
-            for teacher in filter(term.listens_to, [*self.teachers]):
-                pairs = self._pairs(name, teacher)
-                own_losses = [getattr(each.projector, "own_loss", None) for each in pairs]
-                learning = [(number, own) for number, own in enumerate(own_losses) if own is not None]
-                if not learning:
-                    continue
-                maps = known.get(teacher) or self.teachers[teacher].knowledge(image, self._asked_of(teacher))
-                for number, own_loss in learning:
-                    seen = map_of(maps, pairs[number].other).detach().float()
-                    value = own_loss(resize(seen, self.sizes[key_of(name, number, teacher)]))
-                    losses[f"{name} reconstruction"] = losses.get(f"{name} reconstruction", 0) + value
+            for teacher in filter(term.listens_to, [SELF, *self.teachers]):
+                for number, each in enumerate(self._pairs(name, teacher)):
+                    own_loss = getattr(each.projector, "own_loss", None)
+                    if own_loss is None:
+                        continue
+                    value = image.new_zeros(())
+                    if teacher in found or teacher not in self.peers:  # a peer of another site says nothing
+                        if teacher not in found:
+                            found[teacher] = self._maps_of(teacher, image)
+                        seen = each.of_teacher(found[teacher]).detach().float()
+                        value = own_loss(resize(seen, self.sizes[key_of(name, number, teacher)]))
+                    key = f"{name} reconstruction"
+                    losses[key] = losses[key] + value if key in losses else value
         return losses
+
+    @torch.no_grad()
+    def _maps_of(self, name: str, image: Tensor) -> Maps:
+        """What a teacher, or the student itself, says in eval mode, whatever it is in."""
+        network = self.student if name == SELF else self.teachers[name].network
+        mode = network.training
+        network.eval()
+        try:
+            if name != SELF:
+                return self.teachers[name].knowledge(image, self._asked_of(name))
+            with catch(network, wanted_of_student(self.terms.values())) as maps:
+                maps["logits"] = first_output(network(self.seen(image)))
+            return maps
+        finally:
+            network.train(mode)
 
     def _judged(self, logits: Tensor, known: Mapping[str, Maps]) -> tuple[Tensor, Tensor]:
         """The student's loss before the critic, and the critic's own."""
         assert self.critic is not None
         with torch.autocast(logits.device.type, enabled=False):
             own = probabilities(logits, self.regions)
-            others = [probabilities(known[name]["logits"].float(), self.regions) for name in self.teachers]
+            heard = [maps for name, maps in known.items() if name != SELF]
+            others = [probabilities(maps["logits"].float(), self.regions) for maps in heard]
             mean = torch.stack([self.critic.own_loss(own, other) for other in others]).mean()
             return self.critic.holistic(own), mean
 
@@ -310,15 +333,5 @@ class Distiller(nn.Module):
             raise ValueError(
                 "terms need `example`, an image batch (1, channel, *space), to learn the widths from"
             )
-        mode = self.student.training
-        self.student.eval()
-        with catch(self.student, wanted_of_student(self.terms.values())) as student:
-            student["logits"] = first_output(self.student(self.seen(example)))
-        self.student.train(mode)
-        known: dict[str, Maps] = {}
-        for name, teacher in self.teachers.items():
-            mode = teacher.network.training
-            teacher.network.eval()
-            known[name] = teacher.knowledge(example, self._asked_of(name))
-            teacher.network.train(mode)
-        return student, known | {SELF: student}
+        student = self._maps_of(SELF, example)
+        return student, {name: self._maps_of(name, example) for name in self.teachers} | {SELF: student}

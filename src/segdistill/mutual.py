@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -69,8 +69,8 @@ def learn(
 ) -> dict[str, Tensor]:
     """What the peers learn: from the label (`peer NAME`), from the student and from each other (`TERM of NAME`).
 
-    A peer that is not detached is moved by the student's own term already. Peers learn from each other's logits; their
-    other stages need not fit each other.
+    A peer that is not detached is moved by the student's own term already. Peers that a term listens to learn from
+    each other's logits, on average; their other stages need not fit each other.
 
     Args:
         pairs: the pairs of a term with a teacher.
@@ -96,24 +96,23 @@ def learn(
                 own = {key: each[answer.samples] for key, each in own.items()}
                 for pair in found:
                     total = total + pair.loss(own, answer.maps, part, mirrored=True)
-                total = total + _from_peers(name, peers, said, found, part)
+                others = [
+                    said[other] for other, peer in peers.items()
+                    if other != name and other in said and pairs(term, other)
+                    and peer.peer is not None and peer.peer.site is None
+                ]  # fmt: skip
+                total = total + _from_peers(answer, others, found, part)
             losses[f"{term} of {name}"] = weight * total
     return losses
 
 
-def _from_peers(
-    name: str, peers: Mapping[str, Teacher], said: Mapping[str, Answer], pairs: list[Pair], truth: Truth
-) -> Tensor:
-    """What a peer learns from the logits of the others that see all images, on average."""
-    own = said[name]
-    others = [
-        said[other] for other, teacher in peers.items()
-        if other != name and other in said and teacher.peer is not None and teacher.peer.site is None
-    ]  # fmt: skip
+def _from_peers(own: Answer, others: list[Answer], pairs: list[Pair], truth: Truth) -> Tensor:
+    """What a peer learns from the logits of others, which see all images, on average."""
     total = own.heads[0].new_zeros(())
     for other in others:
         teacher_maps = {key: each.detach()[own.samples] for key, each in other.maps.items()}
         for pair in pairs:
             if pair.response and pair.labels is None and pair.projector is None:
-                total = total + pair.loss(teacher_maps, own.maps, truth, mirrored=True) / len(others)
+                of_peers = replace(pair, own=pair.other)
+                total = total + of_peers.loss(teacher_maps, own.maps, truth, mirrored=True) / len(others)
     return total

@@ -69,6 +69,14 @@ class SliceSection(Section):
     """Which slices training draws from; prediction always runs on all."""
 
 
+class UnlabelledSection(Section):
+    """A folder of images without labels, named as those of the dataset (NAME_0000, NAME_0001, ... or one file each)."""
+
+    path: str
+    share: Fraction = 0.5
+    """Of the training samples."""
+
+
 class DataSection(Section):
     """The images, how they are preprocessed and how patches are drawn from them."""
 
@@ -99,8 +107,8 @@ class DataSection(Section):
     splits: SplitSection = SplitSection()
     sites: str | None = None
     """Regular expression that finds the site in a case's name; its first group, or the whole match."""
-    unlabelled: Fraction = 0.0
-    """Share of the training samples that are drawn from the cases without label."""
+    unlabelled: UnlabelledSection | None = None
+    """Images without labels to distil on, too."""
     store: str | None = None
     """Folder of the preprocessed images; without it $SEGDISTILL_STORE, else runs/preprocessed."""
     workers: Annotated[int, Field(ge=0)] | None = None

@@ -59,7 +59,12 @@ class Truth:
         return Truth(self._given[samples], self._classes, self.regions)
 
 
-def absent(planes: Tensor) -> Tensor:
-    """For each class the number of samples, of those with any label, that have no voxel of it."""
+def absent(planes: Tensor, labelled: Tensor) -> Tensor:
+    """For each class the number of samples, of those that are labelled, that have no voxel of it.
+
+    Args:
+        planes: (batch, class, *space).
+        labelled: (batch,), whether a sample has any label; planes of regions cannot tell.
+    """
     there = planes.flatten(2).sum(2) > 0
-    return (~there & there.any(1, keepdim=True)).sum(0).to(torch.float32)
+    return (~there & labelled[:, None]).sum(0).to(torch.float32)

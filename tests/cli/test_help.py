@@ -46,7 +46,18 @@ def test_every_command_has_help_with_an_example(name: str, segdistill: Command) 
 def test_help_shows_the_way_in(segdistill: Command) -> None:
     page = segdistill("--help")
     assert page.code == 0
-    for name in ("train", "distill", "evaluate", "predict", "gradcam", "cost", "report", "list", "data", "demo"):
+    for name in (
+        "train",
+        "distill",
+        "evaluate",
+        "predict",
+        "gradcam",
+        "cost",
+        "report",
+        "list",
+        "data",
+        "demo",
+    ):
         assert f" {name} " in page.out
     assert "segdistill demo" in page.out and "segdistill data check FOLDER" in page.out
 

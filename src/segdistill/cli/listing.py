@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -18,6 +18,8 @@ What = Literal[
     "recipes",
     "losses",
     "projectors",
+    "where",
+    "combinations",
     "layouts",
     "intensities",
     "optimizers",
@@ -47,5 +49,9 @@ def list_command(
         if key != "parameters":
             table.add_column(key, no_wrap=key in ("name", "kind", "status"), overflow="fold")
     for row in found:
-        table.add_row(*[escape(str(value or "")) for key, value in row.items() if key != "parameters"])
+        table.add_row(*[escape(_told(value)) for key, value in row.items() if key != "parameters"])
     Console().print(table)
+
+
+def _told(value: Any) -> str:
+    return ", ".join(value) if isinstance(value, list) else str(value or "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
@@ -53,7 +54,8 @@ class Entropy:
     """Voxel by voxel, softmax over the teachers of -entropy / temperature: the surer of them count more.
 
     The entropy is divided by the logarithm of the teacher's number of classes, so that it lies in [0, 1] and teachers
-    who know few classes are not favoured (Kwon et al., 2020, ICASSP, weigh whole samples so).
+    who know few classes are not favoured (Kwon et al., 2020, ICASSP, weigh whole samples so). With regions it is the
+    mean of each region's.
 
     Attributes:
         temperature: the smaller, the more the surest counts.
@@ -71,6 +73,8 @@ class Entropy:
 class Confidence:
     """Voxel by voxel, softmax over the teachers of their largest probability / temperature.
 
+    With regions it is the mean of each region's, for or against.
+
     Attributes:
         temperature: the smaller, the more the most confident counts.
     """
@@ -80,13 +84,15 @@ class Confidence:
     temperature: Positive = 0.1
 
     def __call__(self, answers: Mapping[str, Tensor], scores: Mapping[str, float]) -> Shares:
-        return _surest({name: p.amax(1, keepdim=True) for name, p in answers.items()}, self.temperature)
+        return _surest(
+            {name: p.amax(2).mean(1, keepdim=True) for name, p in answers.items()}, self.temperature
+        )
 
 
 def entropy(probabilities: Tensor) -> Tensor:
-    """Entropy over the channels, as a share of the largest one: (batch, class, *space) -> (batch, 1, *space)."""
-    most = torch.log(torch.tensor(float(max(probabilities.shape[1], 2))))
-    return -(probabilities * probabilities.clamp_min(1e-12).log()).sum(1, keepdim=True) / most
+    """Entropy over the classes as a share of the largest one: (batch, problem, class, *space) -> (batch, 1, *space)."""
+    most = math.log(max(probabilities.shape[2], 2))
+    return -torch.special.xlogy(probabilities, probabilities).sum(2).mean(1, keepdim=True) / most
 
 
 def _surest(figures: Mapping[str, Tensor], temperature: float) -> Shares:
@@ -106,7 +112,8 @@ COMBINATIONS: dict[str, type] = {
 }
 """A combination: `part(answers, scores) -> {name: share}`.
 
-answers: probabilities (batch, class, *space) of each teacher, where the part is `by_voxel`; else only the names matter.
-scores: validation Dice of each. A share is a number, or a
-map (batch, 1, *space): then terms on logits weigh each voxel by it, and terms on other stages by its mean.
+answers: where the part is `by_voxel`, probabilities (batch, problem, class, *space) of each teacher: one problem of
+exclusive classes, or one of two classes for each region that it knows; else only the names matter. scores: validation
+Dice of each. A share is a number, or a map (batch, 1, *space): then terms on logits weigh each voxel by it, and terms
+on other stages by its mean.
 """

@@ -12,6 +12,7 @@ from segdistill.data.plan import Plan
 from segdistill.errors import SegdistillError
 from segdistill.model import Facts, facts_of, load_network
 from segdistill.run import Run
+from segdistill.teachers.intensity_map import IntensityMap
 from segdistill.teachers.label_map import LabelMap
 from segdistill.teachers.teacher import Teacher
 
@@ -27,7 +28,8 @@ def load(
 ) -> Teacher:
     """The network of a finished run, as a teacher for data prepared by `plan`.
 
-    Its image channels are found by name among those of the data, and its classes by name among the student's.
+    Its image channels are found by name among those of the data, and its classes by name among the student's. Where its
+    training cases had other statistics, the intensities that it sees are brought to those.
 
     Args:
         classes: what to learn from it where its classes differ (`LabelMap.by_name`).
@@ -47,7 +49,8 @@ def load(
             f"{place}: {run.path} was trained on {theirs.spatial_dims}-D images, these are {plan.spatial_dims}-D"
         )
     inputs = plan.numbers_of([channel.name for channel in theirs.channels], place)
-    _same_processing(place, run, _processing(theirs), _processing(plan.seen_by(inputs)))
+    seen = plan.seen_by(inputs)
+    _same_processing(place, run, _processing(theirs), _processing(seen))
     labels = label_map(plan, theirs.classes, theirs.regions, classes, f"teachers.{name}.classes", run.path)
     if not run.finished:
         raise SegdistillError(
@@ -69,8 +72,14 @@ def load(
         )
     everything = inputs == tuple(range(len(plan.channels)))
     return Teacher(
-        network, weight, run.path, None if everything else inputs, labels, score=best_dice(run)
-    )  # fmt: skip
+        network,
+        weight,
+        run.path,
+        inputs=None if everything else inputs,
+        intensities=IntensityMap.between(seen.channels, theirs.channels),
+        labels=labels,
+        score=best_dice(run),
+    )
 
 
 def label_map(
@@ -100,14 +109,13 @@ def best_dice(run: Run) -> float | None:
 
 
 def _processing(plan: Plan) -> dict[str, Any]:
-    """What preprocessing did to the voxels; statistics apart, since other training cases change them alone."""
+    """What preprocessing did to the voxels; without statistics of the training cases, which can be mapped."""
     told = plan.to_dict()
-    channels = [dict(channel) for channel in told["channels"]]
-    statistics = {channel["name"]: channel.pop("statistics") for channel in channels}
+    channels = [{k: v for k, v in channel.items() if k != "statistics"} for channel in told["channels"]]
     kept = {key: told.get(key) for key in ("spacing", "crop", "interpolation")}
     masked = any(isinstance(c.intensity, Masked) and c.intensity.masks for c in plan.channels)
     kept["mask_first"] = plan.mask_first and masked  # it changes nothing for other channels
-    return kept | {"intensities": channels, "statistics of the training cases (data.splits)": statistics}
+    return kept | {"intensities": channels}
 
 
 def _same_processing(place: str, run: Run, theirs: dict[str, Any], ours: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from segdistill.networks.stages import catch, first_output
 from segdistill.teachers.average import Average
+from segdistill.teachers.intensity_map import IntensityMap
 from segdistill.teachers.label_map import LabelMap
 from segdistill.teachers.peer import Peer
 from segdistill.teachers.view import View
@@ -27,6 +28,7 @@ class Teacher:
         weight: a_t, its weight in every term.
         source: where it was loaded from, for the run's record.
         inputs: which channels of the images it sees; None: all.
+        intensities: brings the images to the statistics of its own training cases; None: they are the student's.
         labels: which of the student's classes it knows; None: all, in the same order.
         score: its Dice on its own validation cases, 0 to 1, where it is known.
         view: how its copy of the images is changed, where it is not to see what the student sees.
@@ -38,6 +40,7 @@ class Teacher:
     weight: float = 1.0
     source: Path | None = None
     inputs: tuple[int, ...] | None = None
+    intensities: IntensityMap | None = None
     labels: LabelMap | None = None
     score: float | None = None
     view: View | None = None
@@ -59,6 +62,7 @@ class Teacher:
         """What it knows of a batch of images (`knowledge`), and its output as it came, with all its heads."""
         image = image if self.inputs is None else image[:, list(self.inputs)]
         image = image if self.view is None else self.view(image)
+        image = image if self.intensities is None else self.intensities(image)
         if self.peer is None:
             self.network.eval()  # a moving average lies inside the module that training puts in train mode
         with nullcontext() if self.peer is not None else torch.no_grad(), catch(self.network, stages) as maps:

@@ -20,6 +20,7 @@ from segdistill.data.preprocessing import preprocess
 from segdistill.data.slices import Slices
 from segdistill.data.splits import Splits, make_splits
 from segdistill.data.store import Store
+from segdistill.data.unlabelled import unlabelled_cases
 from segdistill.errors import SegdistillError
 from segdistill.model import Facts, resolve_network
 from segdistill.recipe import Recipe
@@ -55,9 +56,8 @@ class Prepared:
 
     @property
     def unlabelled(self) -> list[str]:
-        """The cases without label, where the recipe trains on them."""
-        used = self.recipe.data.unlabelled > 0
-        return [case.id for case in self.dataset.cases if used and case.label is None]
+        """The cases without label."""
+        return [case.id for case in self.dataset.cases if case.label is None]
 
     def patches(self) -> Patches:
         """The endless training samples."""
@@ -76,7 +76,7 @@ class Prepared:
             slices=slices,
             sites=self.sites and {name: self.sites[name] for name in self.splits.train},
             unlabelled=self.unlabelled,
-            unlabelled_share=data.unlabelled,
+            unlabelled_share=0.0 if data.unlabelled is None else data.unlabelled.share,
             spacing=known if known and len(known) == len(steps) else None,
         )
 
@@ -94,6 +94,9 @@ def prepare(recipe: Recipe, *, student: nn.Module | None = None) -> Prepared:
     if slices is not None and dataset.spatial_dims != 3:
         raise SegdistillError(f"data.slices: {dataset.path} has photographs already; slices are for volumes")
     splits = split(recipe, dataset)
+    if recipe.data.unlabelled is not None:
+        more = unlabelled_cases(Path(recipe.data.unlabelled.path), dataset)
+        dataset = replace(dataset, cases=(*dataset.cases, *more))
     plan = make_plan(
         dataset,
         spacing=recipe.data.spacing,
