@@ -30,7 +30,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all lint format clean distclean force
+.PHONY: help install demo test test-all lint format reference clean distclean force
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
@@ -55,6 +55,9 @@ lint: $(STAMP)  ## Check style, formatting and types
 format: $(STAMP)  ## Mend style and formatting
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+
+reference: $(STAMP)  ## Write the pages in docs/reference anew, from the tables
+	@$(BIN)/python -m segdistill.reference docs/reference
 
 clean:  ## Remove caches and builds (runs/ and .venv stay)
 	@rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

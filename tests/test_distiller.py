@@ -9,15 +9,21 @@ from torch.nn import functional as F
 
 from segdistill.align import resize
 from segdistill.compare import two_classes
+from segdistill.data.patches import UNLABELLED
 from segdistill.distiller import Distiller
+from segdistill.losses.boundary.band_kl import BandKL
 from segdistill.losses.feature.attention_transfer import AttentionTransfer
 from segdistill.losses.feature.mse import MSE
 from segdistill.losses.response.kl import KL
 from segdistill.losses.segmentation import IGNORE, DiceFocal
 from segdistill.networks.stages import name_stages
+from segdistill.phases import Phase
+from segdistill.projectors.autoencoder import Autoencoder
 from segdistill.projectors.convolution import Convolution
 from segdistill.projectors.interpolation import Interpolation
 from segdistill.schedules import Constant, Linear, Window
+from segdistill.teachers.combination import Entropy, Mean
+from segdistill.teachers.peer import Peer
 from segdistill.teachers.teacher import Teacher
 from segdistill.term import Term
 
@@ -324,3 +330,241 @@ def test_what_cannot_be_compared(name: str, term: Term, told: str) -> None:
 def test_term_without_any_teacher() -> None:
     with pytest.raises(ValueError, match=r"terms\.a: there is no teacher to compare with"):
         distiller(teachers={}, terms={"a": Term(KL())})
+
+
+def own_terms(**options: Any) -> dict[str, Term]:
+    """The student's deeper map follows its last one, which is its own teacher."""
+    hint = AttentionTransfer()
+    return {"own": Term(hint, (("encoder/2", "decoder/1"),), teacher_is="student", **options)}
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_student_as_its_own_teacher(dims: int) -> None:
+    """No teacher is needed, and the gradient goes through the student's side alone."""
+    student = tiny(2, dims=dims)
+    image, label = batch(dims)
+    model = Distiller(student, segmentation=DiceFocal(), terms=own_terms(), example=image[:1])
+    losses = model(image, label)
+    assert list(losses) == ["segmentation", "own", "total"]
+    full = student.high(image)
+    half = student.low(full)
+    expected = AttentionTransfer()(half, resize(full, half.shape[2:]).detach())
+    assert losses["own"].item() == pytest.approx(expected.item(), rel=1e-4)
+    parameters = [*student.high.parameters(), *student.low.parameters()]
+    found = torch.autograd.grad(losses["own"], parameters, retain_graph=True)
+    for one, other in zip(found, torch.autograd.grad(expected, parameters), strict=True):
+        assert torch.allclose(one, other, atol=1e-5)
+    assert model.pairing[0]["teacher"] == "the student itself: decoder/1"
+
+
+@pytest.mark.parametrize("combine", [Mean(), Entropy()])
+def test_student_as_its_own_teacher_beside_others(combine: Any) -> None:
+    """Its own answer is no teacher's, so that it takes no part in how these are combined."""
+    model = distiller(terms=own_terms() | {"response": Term(KL())}, combine=combine).eval()
+    without = distiller(terms={"response": Term(KL())}, combine=combine).eval()
+    image, label = batch()
+    losses = model(image, label)
+    assert losses["response"].item() == pytest.approx(without(image, label)["response"].item(), rel=1e-5)
+    alone = Distiller(tiny(2), segmentation=DiceFocal(), terms=own_terms(), example=image[:1]).eval()
+    assert losses["own"].item() == pytest.approx(alone(image, label)["own"].item(), rel=1e-5)
+
+
+def test_student_with_fewer_inputs_than_its_teacher() -> None:
+    student = tiny(2)
+    image, label = batch()
+    both = torch.cat([image, -image], dim=1)
+    wide = nn.Conv2d(2, 2, 1)
+    terms = own_terms() | {"response": Term(KL())}
+    model = distiller(
+        student, teachers={"wide": Teacher(wide), "narrow": Teacher(tiny(3), inputs=(0,))}, terms=terms,
+        example=both[:1], inputs=(1,),
+    ).eval()  # fmt: skip
+    expected = KL()(student(-image), wide(both)) + KL()(student(-image), tiny(3).eval()(image))
+    assert model(both, label)["response"].item() == pytest.approx(expected.item(), rel=1e-4)
+
+
+def missing_classes(regions: bool) -> Tensor:
+    """Class 1 or region 1 lacks in the first sample and all of it in the second; the third has no label."""
+    if not regions:
+        label = torch.randint(0, 2, (3, 1, 8, 8), generator=torch.Generator().manual_seed(0)) * 2
+        label[1] = 0
+    else:
+        label = torch.zeros(3, 3, 8, 8, dtype=torch.long)
+        label[0, [0, 2], 2:6] = 1
+    label[2] = UNLABELLED
+    return label
+
+
+@pytest.mark.parametrize(
+    "regions, counts", [(False, [0.0, 2.0, 1.0, 2.0]), (True, [1.0, 2.0, 1.0, 2.0])]
+)  # fmt: skip
+def test_classes_that_are_left_out_are_counted(regions: bool, counts: list[float]) -> None:
+    """An image in which no region is present is labelled, too."""
+    teachers = {"big": Teacher(tiny(5, seed=1, classes=3))}
+    model = distiller(
+        tiny(2, classes=3), teachers=teachers, terms={"edge": Term(BandKL()), "response": Term(KL())}, regions=regions,
+        segmentation=DiceFocal(regions=regions),
+    )  # fmt: skip
+    image = torch.randn(3, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    model(image, missing_classes(regions))
+    assert list(model.left_out) == ["edge"]
+    assert model.left_out["edge"].tolist() == counts
+    model(image, missing_classes(regions))
+    assert model.left_out["edge"].tolist() == [2 * count for count in counts]
+
+
+@pytest.mark.parametrize("side, absent", [("teacher", 0.0), ("student", 1.0)])
+def test_classes_are_counted_at_the_size_that_is_compared(side: Any, absent: float) -> None:
+    """A single voxel of a class is there at full size, and not at half."""
+    label = torch.zeros(1, 1, 8, 8, dtype=torch.long)
+    label[0, 0, 2, 2] = 1
+    term = Term(BandKL(), (("logits", "encoder/2"),), projector=Interpolation, resize=side, teachers=("big",))
+    model = distiller(terms={"edge": term}).eval()
+    model(batch()[0][:1], label)
+    assert model.left_out["edge"].tolist() == [0.0, absent, 1.0]
+
+
+def test_unlabelled_images_are_distilled_and_not_supervised() -> None:
+    student = tiny(2).eval()
+    model = distiller(student, terms={"response": Term(KL(), teachers=("big",))}).eval()
+    image, label = batch()
+    losses = model(image, torch.full_like(label, UNLABELLED))
+    assert losses["segmentation"].item() == pytest.approx(0, abs=1e-6)
+    big = model.teachers["big"].network
+    assert losses["response"].item() == pytest.approx(0.5 * KL()(student(image), big(image)).item(), rel=1e-4)
+
+
+def learned_by_itself(**options: Any) -> dict[str, Term]:
+    return {"hint": Term(MSE(), (("decoder/1", "encoder/2"),), projector=Autoencoder, **options)}
+
+
+@pytest.mark.parametrize("side", ["teacher", "student"])
+def test_projectors_learn_by_themselves(side: Any) -> None:
+    """One loss a term: the sum over teachers of what each projector learns from the teacher's map alone."""
+    model = distiller(terms=learned_by_itself(resize=side, weight=Constant(0.5))).eval()
+    image, label = batch()
+    losses = model(image, label)
+    assert list(losses) == ["segmentation", "hint", "hint reconstruction", "total"]
+    expected = torch.zeros(())
+    for name, teacher in model.teachers.items():
+        known = teacher.network.low(teacher.network.high(image))
+        known = resize(known, (8, 8)) if side == "teacher" else known
+        expected = expected + model.projectors[f"hint:0:{name}"].own_loss(known)
+    assert losses["hint reconstruction"].item() == pytest.approx(expected.item(), rel=1e-4)
+    for name, of in (("hint", {"project"}), ("hint reconstruction", {"encode", "decode"})):
+        found = torch.autograd.grad(
+            losses[name], list(model.projectors.parameters()), allow_unused=True, retain_graph=True
+        )
+        names = [each for each, _ in model.projectors.named_parameters()]
+        assert {each.split(".")[1] for each, g in zip(names, found, strict=True) if g is not None} == of
+
+
+def test_student_is_its_own_teacher_in_a_latent_space() -> None:
+    """The encoder of the student's own map learns, too, and moves no weight of the student."""
+    terms = learned_by_itself(teacher_is="student", project_always=True)
+    model = distiller(teachers={}, terms=terms).train()
+    losses = model(*batch())
+    gradients = torch.autograd.grad(
+        losses["hint reconstruction"], list(model.student.parameters()), allow_unused=True, retain_graph=True
+    )
+    assert all(gradient is None for gradient in gradients)
+    losses["total"].backward()
+    assert all(p.grad is not None and p.grad.abs().max() > 0 for p in model.projectors.parameters())
+
+
+def test_peer_is_run_once() -> None:
+    """What it said is what the projector learns from."""
+    peer = tiny(5, seed=1)
+    model = distiller(teachers={"peer": Teacher(peer, peer=Peer())}, terms=learned_by_itself())
+    before = peer.runs
+    losses = model(*batch())
+    assert peer.runs == before + 1
+    gradients = torch.autograd.grad(losses["hint reconstruction"], list(peer.parameters()), allow_unused=True)
+    assert all(gradient is None for gradient in gradients)
+
+
+def in_phases(**options: Any) -> Distiller:
+    phases = (
+        Phase("projectors", 0, 2, student=False),
+        Phase("hints", 2, 4, terms=("hint",), segmentation=0.0, reconstruction=False),
+        Phase("all", 4, 6, segmentation=0.5),
+    )
+    terms = learned_by_itself() | {"response": Term(KL())}
+    return distiller(**({"terms": terms, "phases": phases} | options)).train()
+
+
+@pytest.mark.parametrize(
+    "epoch, names",
+    [
+        (0, ["hint reconstruction", "total"]),
+        (1.9, ["hint reconstruction", "total"]),
+        (2, ["segmentation", "hint", "total"]),
+        (5, ["segmentation", "hint", "response", "hint reconstruction", "total"]),
+        (9, ["segmentation", "hint", "response", "hint reconstruction", "total"]),
+    ],
+)
+def test_what_acts_in_a_phase(epoch: float, names: list[str]) -> None:
+    model = in_phases()
+    losses = model(*batch(), epoch=epoch)
+    assert list(losses) == names
+    assert losses["total"].item() == pytest.approx(sum(losses[name].item() for name in names[:-1]), rel=1e-5)
+
+
+def test_supervision_in_a_phase() -> None:
+    image, label = batch()
+    model = in_phases().eval()
+    expected = DiceFocal()(model.student(image), label).item()
+    assert model(image, label, epoch=2)["segmentation"].item() == 0
+    assert model(image, label, epoch=4)["segmentation"].item() == pytest.approx(0.5 * expected, rel=1e-5)
+
+
+def test_projectors_alone_learn_before_the_student() -> None:
+    """The student is not even run: its batch norm stays as it is."""
+    model = in_phases()
+    before = {name: value.clone() for name, value in model.student.state_dict().items()}
+    runs = model.student.runs
+    model(*batch(), epoch=0)["total"].backward()
+    assert model.student.runs == runs
+    assert all(torch.equal(value, before[name]) for name, value in model.student.state_dict().items())
+    learned = {name.split(".")[1] for name, p in model.projectors.named_parameters() if p.grad is not None}
+    assert learned == {"encode", "decode"}
+    assert all(p.grad is None for p in model.student.parameters())
+
+
+def test_projectors_stay_as_the_phase_before_left_them() -> None:
+    model = in_phases()
+    model(*batch(), epoch=2)["total"].backward()
+    learned = {name.split(".")[1] for name, p in model.projectors.named_parameters() if p.grad is not None}
+    assert learned == {"project"}
+
+
+def test_projectors_alone_learn_from_the_student_and_from_peers() -> None:
+    terms = {
+        "own": Term(MSE(), (("encoder/2", "decoder/1"),), projector=Autoencoder, teacher_is="student"),
+        "hint": Term(MSE(), (("decoder/1", "encoder/2"),), projector=Autoencoder),
+    }
+    teachers = {"peer": Teacher(tiny(5, seed=1), peer=Peer(site=1))}
+    model = in_phases(terms=terms, teachers=teachers)
+    image, label = batch()
+    statistics = {name: value.clone() for name, value in model.student.state_dict().items()}
+    for site in ([0, 1], [0, 0]):
+        losses = model(image, label, site=torch.tensor(site))
+        assert list(losses) == ["own reconstruction", "hint reconstruction", "total"]
+        assert (losses["hint reconstruction"] == 0) == (site == [0, 0])
+        losses["total"].backward()
+    assert model.student.training
+    assert all(torch.equal(value, statistics[name]) for name, value in model.student.state_dict().items())
+    trained = [*model.student.parameters(), *teachers["peer"].network.parameters()]
+    assert all(p.grad is None for p in trained)
+
+
+def test_learners_of_a_plain_student() -> None:
+    student = tiny(2)
+    student.out.requires_grad_(False)
+    model = distiller(student, terms=learned_by_itself())
+    learners = model.learners()
+    assert list(learners) == ["student"]
+    found = [id(p) for p in learners["student"]]
+    assert len(found) == len(set(found))
+    assert set(found) == {id(p) for p in model.parameters() if p.requires_grad}
+    assert not {id(p) for p in student.out.parameters()} & set(found)

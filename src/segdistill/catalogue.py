@@ -102,7 +102,7 @@ def _where() -> list[Row]:
 def _combinations() -> list[Row]:
     from segdistill.teachers.combination import COMBINATIONS
 
-    return _parts(COMBINATIONS, "combination of teachers")
+    return _parts(COMBINATIONS, "combination")
 
 
 def _layouts() -> list[Row]:

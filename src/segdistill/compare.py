@@ -53,22 +53,31 @@ class Pair:
             share: a number, or a map (batch, 1, *space) at the size of the logits.
             mirrored: the teacher's side learns from the student's.
         """
+        s, t = self.together(student, teacher)
+        return self.of(s, t, student, teacher, truth, share, mirrored=mirrored)
+
+    def together(self, student: Maps, teacher: Maps) -> tuple[Tensor, Tensor]:
+        """Both maps, of one size, width and set of classes."""
         s, t = map_of(student, self.own), self.of_teacher(teacher)
-        labels = self.labels if self.response else None
-        s = s if labels is None else labels.of_student(s)
+        s = self.labels.of_student(s) if self.response and self.labels is not None else s
         s, t = same_size(self.term, s, t)
-        if self.projector is not None:
-            s, t = self.projector(s, t)
+        return (s, t) if self.projector is None else self.projector(s, t)
+
+    def of(
+        self, s: Tensor, t: Tensor, student: Maps, teacher: Maps, truth: Truth, share: float | Tensor = 1.0,
+        *, mirrored: bool = False,
+    ) -> Tensor:  # fmt: skip
+        """`loss` of maps that `together` made; `student` and `teacher` are those that they are from."""
         size = s.shape[2:]
         planes = truth.planes(size)
-        planes = planes if labels is None else labels.of_label(planes)
+        planes = self.labels.of_label(planes) if self.response and self.labels is not None else planes
         where = self._where(student, teacher, truth, mirrored)
         where = truth.where(size) if where is None else resize(where, size)
         if mirrored:
             s, t = t, s
         given = {"label": planes, "labelled": truth.labelled(size)}
         regions = self.regions and self.response
-        if isinstance(share, Tensor) and self.response:
+        if isinstance(share, Tensor) and share.ndim and getattr(self.term.loss, "by_voxel", False):
             return compare_by_voxel(self.term.loss, s, t, where, regions, resize(share, size), **given)
         value = compare(self.term.loss, s, t, where, regions, **given)
         return value * (share.mean() if isinstance(share, Tensor) else share)
@@ -84,6 +93,8 @@ class Pair:
             planes = self.labels.of_label(planes)
         s, t = probabilities(s, self.regions), resize(probabilities(t, self.regions), s.shape[2:])
         where, acts = self.term.where(planes, *((t, s) if mirrored else (s, t))), truth.where(s.shape[2:])
+        if getattr(self.term.where, "needs_label", True):  # planes of 0 would read as background
+            acts = truth.labelled(s.shape[2:])
         return where if acts is None else where * acts
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from monai.networks.nets import PatchDiscriminator
 from torch import Tensor, nn
 from torch.func import functional_call
+
+from segdistill.compare import probabilities
 
 
 class Critic(nn.Module):
@@ -42,6 +46,17 @@ class Critic(nn.Module):
         """The student's loss, -mean score; its gradient reaches the student alone."""
         fixed = {name: value.detach() for name, value in self.judge.named_parameters()}
         return -functional_call(self.judge, fixed, (student,))[-1].flatten(1).mean(1).mean()
+
+    def losses(self, logits: Tensor, taught: Sequence[Tensor], regions: bool) -> tuple[Tensor, Tensor]:
+        """The student's loss before the critic, and the critic's own against each teacher, on average.
+
+        Args:
+            logits, taught: (batch, class, *space) of the student, and of each teacher.
+            regions: they are sigmoid logits.
+        """
+        with torch.autocast(logits.device.type, enabled=False):
+            own, *others = (probabilities(each.float(), regions) for each in (logits, *taught))
+            return self.holistic(own), torch.stack([self.own_loss(own, other) for other in others]).mean()
 
     def own_loss(self, student: Tensor, teacher: Tensor) -> Tensor:
         """The critic's loss: mean score of the student - of the teacher + penalty (|gradient| - 1)^2 between them."""

@@ -12,12 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from segdistill.align import resize
-from segdistill.compare import Pair, probabilities, two_classes
+from segdistill.compare import Pair
 from segdistill.critic import Critic
+from segdistill.listening import Combine, Voice, listen
 from segdistill.mutual import Answer, answers, learn
 from segdistill.networks.stages import catch, first_output, heads_of
 from segdistill.phases import Phase, phase_at
+from segdistill.reconstruction import reconstruct
 from segdistill.teachers.combination import Sum
 from segdistill.teachers.teacher import Teacher
 from segdistill.term import (
@@ -72,7 +73,7 @@ class Distiller(nn.Module):
         regions: bool = False,
         example: Tensor | None = None,
         inputs: Sequence[int] | None = None,
-        combine: Callable[..., Mapping[str, Any]] | None = None,
+        combine: Combine | None = None,
         phases: Sequence[Phase] = (),
         critic: tuple[Critic, float] | None = None,
     ) -> None:
@@ -93,7 +94,7 @@ class Distiller(nn.Module):
         self.head_weights = tuple(head_weights) or (1.0,)
         self.regions = regions
         self.inputs = None if inputs is None else list(inputs)
-        self.combine = combine or Sum()
+        self.combine: Combine = combine or Sum()
         self.phases = tuple(phases)
         if critic is not None and not any(t.weight > 0 and t.peer is None for t in self.teachers.values()):
             raise ValueError("critic: there is no teacher whose answers it could tell the student's from")
@@ -108,6 +109,7 @@ class Distiller(nn.Module):
             labels = {name: t.labels for name, t in self.teachers.items() if t.labels is not None}
             student_maps, known = self._look(example)
             self.pairing, self.projectors = pair(self.terms, student_maps, known, labels)
+            self._rehearse(student_maps, known)
         self.sizes = {
             row.pop("key"): row["teacher_map" if row["resized"] == "student" else "student_map"][1:]
             for row in self.pairing
@@ -121,6 +123,8 @@ class Distiller(nn.Module):
     def learners(self) -> dict[str, list[nn.Parameter]]:
         """What is trained, a group for each optimizer: the student with its projectors, each peer, the critic."""
         groups = {"student": [*self.student.parameters(), *self.projectors.parameters()]}
+        if isinstance(self.combine, nn.Module):
+            groups["student"] += self.combine.parameters()
         groups |= {f"peer {name}": list(peer.network.parameters()) for name, peer in self.peers.items()}
         if self.critic is not None:
             groups["critic"] = list(self.critic.parameters())
@@ -154,10 +158,8 @@ class Distiller(nn.Module):
         weights = {name: weight for name, term in acting.items() if (weight := term.weight(epoch))}
         if not phase.student:
             with torch.no_grad():
-                said = answers(self.peers, image, site, self._asked_of) if phase.reconstruction else {}
-            return self._with_total(
-                self._reconstructed(image, {}, said) if phase.reconstruction else {}, image
-            )
+                said = answers(self.peers, image, site, self._asked_of)
+            return self._with_total(self._reconstructed(image, {}, said), image)
         with catch(self.student, wanted_of_student(self.terms.values())) as student:
             heads = heads_of(self.student(self.seen(image)))
         student["logits"] = heads[0]
@@ -167,7 +169,8 @@ class Distiller(nn.Module):
         said = answers(self.peers, image, site, self._asked_of)
         known = self._known(image, student, weights)
         for name, weight in weights.items():
-            losses[name] = weight * self._term(name, student, known, said, truth)
+            losses[name] = weight * listen(student, self._voices(name, known, said), self.combine, truth)
+            self._count(name, truth)
         losses |= learn(
             self.peers, said, student, truth, weights, self._pairs,
             lambda heads, part: supervision * self._supervised(heads, part),
@@ -176,10 +179,10 @@ class Distiller(nn.Module):
             losses |= self._reconstructed(image, known, said)
         if self.critic is None:
             return self._with_total(losses, image)
-        holistic, own = self._judged(student["logits"], known)
-        return self._with_total(losses | {"holistic": self.holistic_weight * holistic}, image) | {
-            "critic": own
-        }
+        taught = [maps["logits"] for name, maps in known.items() if name != SELF]
+        holistic, own = self.critic.losses(student["logits"], taught, self.regions)
+        losses["holistic"] = self.holistic_weight * holistic
+        return self._with_total(losses, image) | {"critic": own}
 
     def _with_total(self, losses: dict[str, Tensor], image: Tensor) -> dict[str, Tensor]:
         return losses | {"total": torch.stack([image.new_zeros(()), *losses.values()]).sum()}
@@ -209,39 +212,20 @@ class Distiller(nn.Module):
         """The stages that the terms ask of a teacher."""
         return wanted((term for term in self.terms.values() if term.listens_to(teacher)), side=1)
 
-    def _term(
-        self, name: str, student: Maps, known: Mapping[str, Maps], said: Mapping[str, Answer], truth: Truth
-    ) -> Tensor:
-        """sum_t a_t sum_pairs loss(student[s], teacher_t[q])."""
-        term = self.terms[name]
-        heard = {teacher: maps for teacher, maps in known.items() if term.listens_to(teacher)}
-        apart: dict[str, Answer] = {}  # peers that see the images of their site alone
+    def _voices(self, name: str, known: Mapping[str, Maps], said: Mapping[str, Answer]) -> list[Voice]:
+        """What the teachers that a term listens to say; the own side of a detached peer stays as it is."""
+        voices = []
+        for teacher, maps in known.items():
+            if pairs := self._pairs(name, teacher):
+                score = None if teacher == SELF else self.teachers[teacher].score
+                voices.append(Voice(teacher, pairs, maps, self._weight(teacher), score))
         for peer, answer in said.items():
-            how = self.teachers[peer].peer
-            if how is None or not term.listens_to(peer) or not self._weight(peer):
-                continue
-            if how.detach:
-                answer = Answer(
-                    answer.samples, answer.heads, {key: m.detach() for key, m in answer.maps.items()}
-                )
-            if how.site is None:
-                heard[peer] = answer.maps
-            else:
-                apart[peer] = answer
-        shares = self._shares(heard)
-        total: Tensor = student["logits"].new_zeros(())
-        for teacher, maps in heard.items():
-            for each in self._pairs(name, teacher):
-                total = total + self._weight(teacher) * each.loss(student, maps, truth, shares[teacher])
-        for teacher, answer in apart.items():
-            part = {key: m[answer.samples] for key, m in student.items()}
-            for each in self._pairs(name, teacher):
-                value = each.loss(part, answer.maps, truth.of(answer.samples))
-                total = total + self._weight(teacher) * value * len(answer.samples) / len(student["logits"])
-        if getattr(term.loss, "needs_label", False):
-            first = next(filter(term.listens_to, [SELF, *self.teachers]))
-            self._count(name, truth, self.sizes[key_of(name, 0, first)])
-        return total
+            how, pairs = self.teachers[peer].peer, self._pairs(name, peer)
+            if how is not None and pairs and self._weight(peer):
+                maps = {key: m.detach() if how.detach else m for key, m in answer.maps.items()}
+                samples = None if how.site is None else answer.samples
+                voices.append(Voice(peer, pairs, maps, self._weight(peer), samples=samples))
+        return voices
 
     def _pairs(self, name: str, teacher: str) -> list[Pair]:
         """The pairs of a term with a teacher; none where it does not listen."""
@@ -258,48 +242,36 @@ class Distiller(nn.Module):
     def _weight(self, teacher: str) -> float:
         return 1.0 if teacher == SELF else self.teachers[teacher].weight
 
-    def _shares(self, heard: Mapping[str, Maps]) -> Mapping[str, float | Tensor]:
-        """What each of the teachers counts, by the combination."""
-        if SELF in heard:
-            return {SELF: 1.0}
-        scores = {name: self.teachers[name].score or 0.0 for name in heard}
-        found = {name: maps["logits"].detach().float() for name, maps in heard.items()}
-        if getattr(self.combine, "by_voxel", False):
-            for name, logits in found.items():
-                labels = self.teachers[name].labels
-                each = logits if labels is None else labels.of_teacher(logits)
-                problems = two_classes(each).unflatten(0, each.shape[:2]) if self.regions else each[:, None]
-                found[name] = problems.softmax(2)
-        return self.combine(found, scores)
-
-    def _count(self, term: str, truth: Truth, size: Sequence[int]) -> None:
-        """Remember how many samples lacked each class, of how many that were labelled."""
-        with torch.no_grad():
-            labelled = truth.labelled(size).flatten(1).any(1)
-            counts = torch.cat([absent(truth.planes(size), labelled), labelled.sum().float()[None]])
-            self.left_out[term] = self.left_out.get(term, 0) + counts
+    @torch.no_grad()
+    def _count(self, name: str, truth: Truth) -> None:
+        """Remember, for a term that needs the label, how many samples lacked each class, of how many with a label."""
+        term = self.terms[name]
+        if not getattr(term.loss, "needs_label", False):
+            return
+        size = self.sizes[key_of(name, 0, next(filter(term.listens_to, [SELF, *self.teachers])))]
+        labelled = truth.labelled(size).flatten(1).any(1)
+        counts = torch.cat([absent(truth.planes(size), labelled), labelled.sum().float()[None]])
+        self.left_out[name] = self.left_out.get(name, 0) + counts
 
     def _reconstructed(
         self, image: Tensor, known: Mapping[str, Maps], said: Mapping[str, Answer]
     ) -> dict[str, Tensor]:
-        """What projectors learn of a teacher's map by themselves: an autoencoder's loss, one a term."""
-        losses: dict[str, Tensor] = {}
+        """What projectors learn by themselves; teachers that no term has asked yet are asked now."""
         found = {**known, **{name: answer.maps for name, answer in said.items()}}
-        for name, term in self.terms.items():
-            for teacher in filter(term.listens_to, [SELF, *self.teachers]):
-                for number, each in enumerate(self._pairs(name, teacher)):
-                    own_loss = getattr(each.projector, "own_loss", None)
-                    if own_loss is None:
-                        continue
-                    value = image.new_zeros(())
-                    if teacher in found or teacher not in self.peers:  # a peer of another site says nothing
-                        if teacher not in found:
-                            found[teacher] = self._maps_of(teacher, image)
-                        seen = each.of_teacher(found[teacher]).detach().float()
-                        value = own_loss(resize(seen, self.sizes[key_of(name, number, teacher)]))
-                    key = f"{name} reconstruction"
-                    losses[key] = losses[key] + value if key in losses else value
-        return losses
+
+        def maps_of(teacher: str) -> Maps | None:
+            if teacher not in found and teacher not in self.peers:
+                found[teacher] = self._maps_of(teacher, image)
+            return found.get(teacher)
+
+        learners = [
+            (name, teacher, each, self.sizes[key_of(name, number, teacher)])
+            for name in self.terms
+            for teacher in (SELF, *self.teachers)
+            for number, each in enumerate(self._pairs(name, teacher))
+            if hasattr(each.projector, "own_loss")
+        ]
+        return reconstruct(learners, maps_of, image.new_zeros(()))
 
     @torch.no_grad()
     def _maps_of(self, name: str, image: Tensor) -> Maps:
@@ -316,15 +288,23 @@ class Distiller(nn.Module):
         finally:
             network.train(mode)
 
-    def _judged(self, logits: Tensor, known: Mapping[str, Maps]) -> tuple[Tensor, Tensor]:
-        """The student's loss before the critic, and the critic's own."""
-        assert self.critic is not None
-        with torch.autocast(logits.device.type, enabled=False):
-            own = probabilities(logits, self.regions)
-            heard = [maps for name, maps in known.items() if name != SELF]
-            others = [probabilities(maps["logits"].float(), self.regions) for maps in heard]
-            mean = torch.stack([self.critic.own_loss(own, other) for other in others]).mean()
-            return self.critic.holistic(own), mean
+    @torch.no_grad()
+    def _rehearse(self, student: Maps, known: Mapping[str, Maps]) -> None:
+        """Compute every term once on the maps of the example, so that what does not fit is told before training.
+
+        Raises:
+            ValueError: as a loss says it, with the name of the term.
+        """
+        logits = student["logits"]
+        layers = logits.shape[1] if self.regions else 1
+        truth = Truth(
+            logits.new_zeros(len(logits), layers, *logits.shape[2:]).long(), logits.shape[1], self.regions
+        )
+        for name in self.terms:
+            try:
+                listen(student, self._voices(name, known, {}), self.combine, truth)
+            except ValueError as error:
+                raise ValueError(f"terms.{name}: {error}") from error
 
     @torch.no_grad()
     def _look(self, example: Tensor | None) -> tuple[Maps, Mapping[str, Maps]]:

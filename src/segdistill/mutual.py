@@ -87,7 +87,8 @@ def learn(
         if not teacher.peer.detach:
             continue
         for term, weight in weights.items():
-            found = pairs(term, name)
+            # A projector that encodes the peer's map apart has no gradient for it.
+            found = [pair for pair in pairs(term, name) if not hasattr(pair.projector, "own_loss")]
             if not found:
                 continue
             total = nothing

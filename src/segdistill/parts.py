@@ -22,7 +22,7 @@ from segdistill.errors import SegdistillError
 
 DATA_GIVEN = frozenset(
     {
-        *("spatial_dims", "in_channels", "out_channels", "image_size", "regions", "class_prior"),
+        *("spatial_dims", "in_channels", "out_channels", "image_size", "regions", "class_prior", "names"),
         *("student_width", "teacher_width"),
     }
 )

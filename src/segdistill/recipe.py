@@ -8,23 +8,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from segdistill.composition import image_channels, merge, parse_override, read, with_parity, without_removed
 from segdistill.errors import SegdistillError
 from segdistill.parts import complete, explain, unknown
+from segdistill.sections import (
+    CriticSection,
+    DataSection,
+    EvaluateSection,
+    Need,
+    Part,
+    PhaseSection,
+    Section,
+    SegmentationSection,
+    Settings,
+    TeacherSection,
+    TermSection,
+    TrainSection,
+)
 
-PositiveInt = Annotated[int, Field(ge=1)]
-NonNegative = Annotated[float, Field(ge=0)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
-Settings = dict[str, Any]
-Part = Annotated[Settings, BeforeValidator(lambda part: {"type": part} if isinstance(part, str) else part)]
-"""`{type: NAME, setting: value, ...}`; the name alone is the part with its defaults."""
 IDENTITY = ("name", "kind", "status", "reference", "summary", "needs")
+RESERVED = ("segmentation", "total", "holistic", "critic")
 DEFAULT_PARTS: Any = {
     "student": True,
     "combine": True,
@@ -32,234 +40,7 @@ DEFAULT_PARTS: Any = {
     "train": {"optimizer", "schedule"},
 }
 
-
-Need = Literal["labels", "several teachers", "unlabelled images", "several sites"]
-
-
-class Section(BaseModel):
-    """A part of a recipe: unknown keys are errors."""
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
-
-
 S = TypeVar("S", bound=Section)
-
-
-class SplitSection(Section):
-    """Which cases train, validate and test. Lists win over fractions."""
-
-    test: Annotated[float, Field(ge=0, lt=1)] | list[str] | None = None
-    """Share of the patients, or a list of cases; without it, a `test` folder of the data, else 0.2."""
-    validation: list[str] | None = None
-    train: list[str] | None = None
-    folds: Annotated[int, Field(ge=2)] = 5
-    fold: Annotated[int, Field(ge=0)] = 0
-    seed: int = 0
-    group: str | None = None
-    """Regular expression that finds the patient in a case's name; its first group, or the whole match."""
-    file: str | None = None
-    """A splits.json to take instead."""
-
-
-class SliceSection(Section):
-    """Read a 3-D set as 2-D slices."""
-
-    axis: Annotated[int, Field(ge=0, le=2)] = 2
-    keep: Literal["all", "foreground"] = "all"
-    """Which slices training draws from; prediction always runs on all."""
-
-
-class UnlabelledSection(Section):
-    """A folder of images without labels, named as those of the dataset (NAME_0000, NAME_0001, ... or one file each)."""
-
-    path: str
-    share: Fraction = 0.5
-    """Of the training samples."""
-
-
-class DataSection(Section):
-    """The images, how they are preprocessed and how patches are drawn from them."""
-
-    path: str | None = None
-    layout: str | None = None
-    labels: dict[str, int | list[int]] | None = None
-    """Classes to segment, {name: value or values in the label files}; what is not named is background.
-    Without it the dataset's own."""
-    channels: dict[str, Part] = {}
-    """Intensity part by channel name; guessed from the name where not given."""
-    spacing: list[Annotated[float, Field(gt=0)] | None] | Literal["median"] | None = "median"
-    """Target spacing in mm along x, y, z; null along an axis keeps each case's own. The median of slices is
-    taken in their plane: each volume keeps its slice distance unless one is given."""
-    interpolation: Literal["cubic", "linear"] = "cubic"
-    """How images are resampled."""
-    label_interpolation: Literal["linear", "nearest"] = "linear"
-    """How labels are resampled; linear on the one-hot map of each class."""
-    crop: list[int | tuple[int, int] | None] | None = None
-    """After resampling, for each axis: a central size, bounds [start, stop], or null; some papers have it."""
-    patch_size: list[PositiveInt] | None = None
-    """Voxels; without it the median image, at most 64 a side in 3-D and 256 in 2-D, in multiples of 16."""
-    batch_size: PositiveInt = 2
-    """Patches in a step over all devices and accumulation steps together."""
-    oversample_foreground: Fraction = 1 / 3
-    augmentation: Settings | None = {}
-    """Settings of the augmentation; null switches it off."""
-    slices: SliceSection | None = None
-    splits: SplitSection = SplitSection()
-    sites: str | None = None
-    """Regular expression that finds the site in a case's name; its first group, or the whole match."""
-    unlabelled: UnlabelledSection | None = None
-    """Images without labels to distil on, too."""
-    store: str | None = None
-    """Folder of the preprocessed images; without it $SEGDISTILL_STORE, else runs/preprocessed."""
-    workers: Annotated[int, Field(ge=0)] | None = None
-    """Processes in all: all preprocess; then one trains and the rest cut patches. null: the cores, at most 8."""
-
-
-class PeerSection(Section):
-    """A peer is trained beside the student, and each learns from the other."""
-
-    detach: bool = True
-    """Each takes what the other says as it is; else one term moves both."""
-    site: str | None = None
-    """The site whose images it sees, one of those that `data.sites` finds; `each`: one such peer for every site;
-    null: all images."""
-
-
-class AverageSection(Section):
-    """The moving average of the student's weights."""
-
-    momentum: Fraction = 0.999
-    final: Fraction | None = None
-    """Momentum at the end, reached along half a cosine."""
-
-
-class TeacherSection(Section):
-    """A teacher: a run, a peer, or the student's moving average.
-
-    A run that does not exist is trained first where `network` is given.
-    """
-
-    run: str | None = None
-    weight: NonNegative = 1.0
-    network: Part | None = None
-    """Of a run: how to train it. Of a peer: what it is; without it the student's own network."""
-    train: Settings = {}
-    """Overrides of `train` for training this teacher."""
-    peer: PeerSection | None = None
-    average: AverageSection | None = None
-    classes: list[str] | dict[str, str | list[str]] | None = None
-    """What to learn from it: shared names, or {student's class: teacher's class or classes}; null: all."""
-    view: Settings | None = None
-    """How its copy of the images is changed (noise, brightness, contrast); null: it sees what the student sees."""
-
-    @property
-    def frozen(self) -> bool:
-        """Whether it comes from a run."""
-        return self.peer is None and self.average is None
-
-
-class SegmentationSection(Section):
-    """The supervised part of the equation."""
-
-    loss: Part = {"type": "dice_focal"}
-    weight: NonNegative = 1.0
-    head_weights: Annotated[list[NonNegative], Field(min_length=1)] = [1.0, 0.5, 0.25, 0.125]
-
-
-Stages = str | Annotated[list[str], Field(min_length=1)]
-
-
-class TermSection(Section):
-    """A distillation term: `student` and `teacher` stages, or `pairs` of them."""
-
-    loss: Part
-    student: Stages | None = None
-    teacher: Stages | None = None
-    pairs: Annotated[list[tuple[Stages, Stages]], Field(min_length=1)] | None = None
-    weight: NonNegative | Settings = 1.0
-    teachers: Annotated[list[str], Field(min_length=1)] | None = None
-    teacher_is: Literal["student"] | None = None
-    """`student`: its own stages are the teacher's (self-distillation)."""
-    where: Part | None = None
-    """A spatial weight."""
-    resize: Literal["teacher", "student"] = "teacher"
-    """Whose map is brought to the size of the other."""
-    projector: Part | None = None
-
-    def stage_pairs(self) -> list[tuple[Stages, Stages]]:
-        """The pairs of stages that the term compares; `logits` with `logits` where it names none."""
-        return self.pairs or [(self.student or "logits", self.teacher or self.student or "logits")]
-
-
-class CriticSection(Section):
-    """A critic tells the student's answers from the teachers' (structured distillation's holistic term)."""
-
-    weight: NonNegative = 0.1
-    width: PositiveInt = 32
-    layers: Annotated[int, Field(ge=1, le=5)] = 2
-    penalty: NonNegative = 10.0
-    optimizer: Part = {"type": "adam", "lr": 4.0e-4}
-
-
-class PhaseSection(Section):
-    """One stretch of the training; the learning rate's schedule runs anew in each."""
-
-    name: str
-    share: Annotated[float, Field(gt=0)] = 1.0
-    """Of `train.epochs`, beside the shares of the other phases."""
-    terms: list[str] | None = None
-    """Terms that act; null: all."""
-    segmentation: NonNegative = 1.0
-    """Factor of the supervised loss."""
-    student: bool = True
-    """Whether the student learns; else only projectors do, by their own losses."""
-    reconstruction: bool = True
-    """Whether projectors learn by their own losses."""
-
-
-class EarlyStopping(Section):
-    """Stop when the validation figure has not improved for `patience` epochs."""
-
-    patience: PositiveInt = 40
-    monitor: Literal["loss", "dice"] = "loss"
-
-
-class TrainSection(Section):
-    """Optimisation."""
-
-    epochs: PositiveInt = 100
-    iterations: PositiveInt | None = None
-    """Steps an epoch; without it, as many as show each training case once (read as slices: each slice to
-    train on)."""
-    optimizer: Part = {"type": "adamw"}
-    schedule: Part = {"type": "poly"}
-    gradient_clip: Annotated[float, Field(gt=0)] | None = 12.0
-    accumulate: PositiveInt = 1
-    """Split each batch into this many parts to save memory; the result is the same."""
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
-    accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    devices: PositiveInt = 1
-    nodes: PositiveInt = 1
-    validate_every: PositiveInt = 1
-    best: Literal["dice", "loss"] = "dice"
-    early_stopping: EarlyStopping | None = None
-    share_every: Annotated[int, Field(ge=0)] = 10
-    """Epochs between measurements of each term's share of the student's gradient; 0 never measures."""
-    seed: Seed = 0
-    tensorboard: bool = False
-
-
-class EvaluateSection(Section):
-    """Prediction of whole images and their figures."""
-
-    overlap: Annotated[float, Field(ge=0, lt=1)] = 0.5
-    mirror: bool = False
-    window_batch: PositiveInt = 2
-    tolerance_mm: Annotated[float, Field(gt=0)] = 2.0
-    """Surface distance that NSD forgives."""
-    threshold: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """Probability above which the likeliest foreground class is taken; without it the likeliest of all.
-    Regions: 0.5."""
 
 
 class Recipe(Section):
@@ -336,13 +117,23 @@ class Recipe(Section):
         recipe.combine = complete(COMBINATIONS, recipe.combine, "combine")
         for name, term in recipe.terms.items():
             _complete_term(name, term, recipe)
+        own_losses = [t for t in recipe.terms.values() if t.projector and _learns_apart(t.projector["type"])]
         for number, phase in enumerate(recipe.phases):
+            if not phase.student and not (phase.reconstruction and own_losses):
+                raise SegdistillError(
+                    f"phases.{number}: nobody learns: the student does not, and no term has a projector with a loss "
+                    "of its own (autoencoder, reconstruction, alignment); leave `student: false` out"
+                )
             for term_name in phase.terms or ():
                 if term_name not in recipe.terms:
                     raise SegdistillError(f"phases.{number}.terms: {unknown(term_name, recipe.terms)}")
         if recipe.phases and recipe.train.epochs < len(recipe.phases):
             raise SegdistillError(
                 f"train.epochs: {len(recipe.phases)} phases need as many epochs at least, got {recipe.train.epochs}"
+            )
+        if recipe.evaluate.slices != "all" and recipe.data.slices is None:
+            raise SegdistillError(
+                "evaluate.slices: is for volumes that are read as slices; set data.slices.axis, or leave it at `all`"
             )
         if recipe.critic is not None:
             if not recipe.teachers:
@@ -367,6 +158,13 @@ def _section(section: type[S], data: Mapping[str, Any], place: str) -> S:
         raise SegdistillError(("" if place else "recipe: ") + explain(error, place, section, data)) from None
 
 
+def _learns_apart(projector: str) -> bool:
+    """Whether a projector has a loss of its own."""
+    from segdistill.projectors import PROJECTORS
+
+    return hasattr(PROJECTORS[projector].part, "own_loss")
+
+
 def _complete_term(name: str, term: TermSection, recipe: Recipe) -> None:
     """Check a term, the parts in it too, and fill in their defaults."""
     from segdistill.losses import LOSSES
@@ -375,7 +173,7 @@ def _complete_term(name: str, term: TermSection, recipe: Recipe) -> None:
     from segdistill.where import WHERE
 
     place = f"terms.{name}"
-    if name in ("segmentation", "total", "holistic", "critic"):
+    if name in RESERVED or name.startswith("peer ") or " of " in name or name.endswith(" reconstruction"):
         raise SegdistillError(f"{place}: the log has a loss of that name already; choose another")
     term.loss = complete(LOSSES, term.loss, f"{place}.loss")
     if term.projector is not None:

@@ -99,7 +99,7 @@ def check_terms(terms: Mapping[str, Term], student: nn.Module, teachers: Mapping
         ValueError: one does not; the term, the name and the choices are told.
     """
     for name, term in terms.items():
-        if name in RESERVED:
+        if name in RESERVED or name.startswith("peer ") or " of " in name or name.endswith(" reconstruction"):
             raise ValueError(f"terms.{name}: there is a loss of that name already; choose another")
         if term.teacher_is is not None:
             _check_stages(name, "student", student, (*term.stages(0), *term.stages(1)))

@@ -14,7 +14,7 @@ Voxels without a label have weight 0 in every part that reads the label.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -102,6 +102,8 @@ class Confident:
     Args:
         threshold: the least probability that counts as sure.
     """
+
+    needs_label: ClassVar[bool] = False
 
     threshold: Fraction = 0.9
     regions: bool = False

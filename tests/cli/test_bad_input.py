@@ -68,7 +68,7 @@ TERMS = {
     "misspelt stage of a teacher": (
         "terms.response.teacher=decoder/17", "terms.response: the teacher teacher (UNet)", "'decoder/17'", "decoder/1",
     ),
-    "misspelt loss": ("terms.response.loss.type=kll", "terms.response.loss.type: 'kll'", "choices: affinity, attention_similarity"),
+    "misspelt loss": ("terms.response.loss.type=kll", "terms.response.loss.type: 'kll'", "choices: affinity,"),
     "misspelt projector": ("terms.response.projector=conv", "terms.response.projector.type", "interpolation"),
     "misspelt weight": ("terms.response.weight={type: lin}", "terms.response.weight.type: 'lin'", "linear"),
     "misspelt teacher": ("terms.response.teachers=[x]", "terms.response.teachers: 'x'", "choices: teacher"),

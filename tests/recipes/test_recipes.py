@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from segdistill.catalogue import rows
 from segdistill.composition import read, shipped
 from segdistill.data.phantom import make_phantom
 from segdistill.networks import PRESETS
@@ -16,6 +17,8 @@ from segdistill.recipe import Recipe
 
 DISTILLING = [name for name in shipped() if read(name).get("terms")]
 PATCH = {3: "[32, 32, 32]", 2: "[32, 32]"}
+LARGER = {3: "[64, 32, 32]", 2: "[64, 32]"}  # two voxels must be left at 1/32
+REPORTED = ("hinton", "teach_former", "hlfd", "mutual", "missu")  # a report of each would take minutes
 # The smallest of each family that still has the stages of the published sizes.
 TINY = {
     "unet": "{type: unet, channels: [2, 4, 4, 4, 4], convolutions: 1}",
@@ -53,7 +56,7 @@ def run_command(tmp_path_factory: pytest.TempPathFactory) -> Train:
             "train.epochs=1",
         ]  # fmt: skip
         slices = ["data.slices.axis=2"] if dims == 2 else []
-        result = CliRunner().invoke(app, [verb, *words, *settings, *slices, "--out", str(root / out)])
+        result = CliRunner().invoke(app, [verb, *settings, *slices, *words, "--out", str(root / out)])
         assert result.exception is None, result.exception
         return root / out
 
@@ -87,28 +90,112 @@ def test_says_where_it_comes_from_and_loads(name: str) -> None:
     assert author in header and year in header
 
 
-def test_there_are_recipes_that_distil() -> None:
-    assert {"hinton", "attention_transfer", "teach_former", "teach_former_practical"} <= set(DISTILLING)
+NAMED = {
+    *("hinton", "attention_transfer", "structured", "knowledge_adaptation", "ifvd", "emkd", "mskd"),
+    *(
+        "boundary_guided",
+        "coordinate",
+        "rskd",
+        "hdkd",
+        "dsp_kd",
+        "dupsa",
+        "active_exploration",
+        "spark",
+        "iskd",
+    ),
+    *(
+        "gkd",
+        "serrador",
+        "qing_spine",
+        "sam_unet",
+        "kanwal",
+        "liao",
+        "song",
+        "missu",
+        "mdvit",
+        "mutual",
+        "distl",
+    ),
+    *("mct_kd", "hlfd", "teach_former", "cwd", "dist"),
+}
+
+
+def test_every_system_of_the_papers_is_there_and_listed() -> None:
+    assert set(DISTILLING) >= NAMED
+    listed = {row["name"]: row for row in rows("recipes")}
+    for name in NAMED:
+        assert listed[name]["status"] in ("exact", "close", "inspired") and listed[name]["needs"]
+
+
+def test_no_recipe_is_another_by_a_different_name() -> None:
+    told: dict[str, str] = {}
+    for name in DISTILLING:
+        recipe = Recipe.load(name).model_dump(mode="json")
+        keys = (
+            "teachers",
+            "terms",
+            "combine",
+            "critic",
+            "phases",
+            "student",
+            "segmentation",
+            "train",
+            "data",
+        )
+        same = told.setdefault(json.dumps([recipe[key] for key in keys], sort_keys=True), name)
+        assert same == name, f"{name} is {same}"
+
+
+@pytest.mark.parametrize("name", DISTILLING)
+def test_says_what_it_needs(name: str) -> None:
+    recipe = Recipe.load(name)
+    supervised = recipe.segmentation.weight > 0 or any(
+        "label" in str(term.loss) for term in recipe.terms.values()
+    )
+    assert ("labels" in recipe.needs) == supervised
+    runs = [section for section in recipe.teachers.values() if section.frozen]
+    assert ("several teachers" in recipe.needs) == (len(runs) > 1)
+    assert ("several sites" in recipe.needs) == (recipe.data.sites is not None)
+    assert all(section.network is not None for section in runs), "runs by name: a teacher is trained first"
 
 
 @pytest.mark.parametrize(
     "dims", [pytest.param(3, id="volumes", marks=pytest.mark.slow), pytest.param(2, id="slices")]
 )
 @pytest.mark.parametrize("name", DISTILLING)
-def test_distils_to_a_report(name: str, dims: int, run_command: Train, teacher: Teacher) -> None:
+def test_distils(name: str, dims: int, run_command: Train, teacher: Teacher) -> None:
     recipe = Recipe.load(name)
-    words = [f"student={TINY[family(recipe.student, dims)]}", "train.iterations=2", "train.share_every=1"]
+    kind = family(recipe.student, dims)
+    inputs = "student.inputs=[CT]" if "inputs" in recipe.student else ""
+    phases = len(recipe.phases) or 1
+    words = [
+        f"student={TINY[kind]}",
+        "train.iterations=2",
+        "train.share_every=1",
+        f"train.epochs={phases}",
+        inputs,
+    ]
+    if kind == "resnet":
+        words.append(f"data.patch_size={LARGER[dims]}")
     for key, section in recipe.teachers.items():
-        words.append(f"teachers.{key}.run={teacher(family(section.network, dims), dims)}")
-    run = run_command("distill", dims, f"{name}_{dims}", name, *words)
+        network = family(section.network, dims)
+        if section.frozen:
+            words.append(f"teachers.{key}.run={teacher(network, dims)}")
+        elif section.network is not None:
+            words.append(f"teachers.{key}.network={TINY[network]}")
+    report = () if name in REPORTED else ("--no-report",)
+    run = run_command("distill", dims, f"{name}_{dims}", name, *filter(None, words), *report)
 
     facts = json.loads((run / "run.json").read_text())
     assert facts["kind"] == "distilled" and facts["status"] == "finished"
-    assert facts["recipe"] == name and set(facts["teachers"]) == set(recipe.teachers)
+    assert facts["recipe"] == name
+    assert set(facts["teachers"]) == {key for key, section in recipe.teachers.items() if section.frozen}
     assert facts["architecture"]["facts"]["spatial_dims"] == dims
     events = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-    (epoch,) = [event for event in events if event["event"] == "epoch"]
-    assert epoch["step"] == 2 and set(recipe.terms) <= set(epoch["loss"])
+    logged = {key for event in events if event["event"] == "epoch" for key in event["loss"]}
+    assert set(recipe.terms) <= logged
     shares = [event["share"] for event in events if event["event"] == "share"]
-    assert shares and all(share[term] > 0 for share in shares for term in recipe.terms)  # each term teaches
-    assert f"{name}_{dims}" in (run / "report.html").read_text(encoding="utf-8")
+    best = {term: max(share.get(term, 0) for share in shares) for term in recipe.terms}
+    assert all(share > 0 for share in best.values()), f"each term teaches: {best}"
+    if name in REPORTED:
+        assert f"{name}_{dims}" in (run / "report.html").read_text(encoding="utf-8")

@@ -9,12 +9,20 @@ import torch
 from torch import Tensor, nn
 
 from segdistill.distiller import Distiller
-from segdistill.losses.feature.mse import MSE
+from segdistill.losses.feature.attention_transfer import AttentionTransfer
 from segdistill.losses.response.kl import KL
 from segdistill.losses.segmentation import IGNORE, DiceCE
 from segdistill.networks.stages import name_stages
 from segdistill.projectors.interpolation import Interpolation
-from segdistill.teachers.combination import COMBINATIONS, Confidence, Entropy, Mean, Sum, Validation
+from segdistill.teachers.combination import (
+    COMBINATIONS,
+    Confidence,
+    Entropy,
+    Importance,
+    Mean,
+    Sum,
+    Validation,
+)
 from segdistill.teachers.label_map import LabelMap
 from segdistill.teachers.teacher import Teacher
 from segdistill.term import Term
@@ -49,17 +57,24 @@ def answers(space: tuple[int, ...], problems: Sequence[int] = (1, 1, 1)) -> dict
     }
 
 
+def made(name: str, *teachers: str) -> Any:
+    """A combination of the table, told the teachers' names if it asks for them."""
+    part = COMBINATIONS[name]
+    return part(names=teachers) if part is Importance else part()
+
+
 @pytest.mark.parametrize("name", COMBINATIONS)
 @every_space
 def test_shares_sum_to_one(name: str, space: tuple[int, ...]) -> None:
-    found = COMBINATIONS[name]()(answers(space), {"teacher 0": 0.2, "teacher 1": 0.9, "teacher 2": 0.4})
+    part = made(name, "teacher 0", "teacher 1", "teacher 2")
+    found = part(answers(space), {"teacher 0": 0.2, "teacher 1": 0.9, "teacher 2": 0.4})
     total = sum(torch.as_tensor(share) * torch.ones(2, 1, *space) for share in found.values())
     assert torch.allclose(total, torch.full_like(total, 3 if name == "sum" else 1))
 
 
 @pytest.mark.parametrize("name", COMBINATIONS)
 def test_no_teachers(name: str) -> None:
-    assert COMBINATIONS[name]()({}, {}) == {}
+    assert made(name)({}, {}) == {}
 
 
 def test_validation_counts_the_better_teacher_more() -> None:
@@ -182,18 +197,46 @@ def test_weighted_kl_of_regions(space: tuple[int, ...]) -> None:
 
 
 @pytest.mark.parametrize("part", [Sum(), Mean(), Validation(2.0), Confidence()])
-def test_terms_on_other_stages_take_the_mean_share(part: Any) -> None:
+def test_losses_that_are_no_means_over_voxels_take_the_mean_share(part: Any) -> None:
     a, b = points(3, 1, 2), points(3, 2, 2)
     teachers = {"a": Teacher(a, score=0.8), "b": Teacher(b, score=0.4)}
-    hint = Term(MSE(), (("decoder/1", "decoder/1"),), projector=Interpolation)
+    hint = Term(AttentionTransfer(), (("decoder/1", "decoder/1"),), projector=Interpolation)
     model = distiller(teachers, 2, terms={"hint": hint}, combine=part)
     image, label = batch((4, 4), ignored=False)
     known = {name: network(image).softmax(1)[:, None] for name, network in (("a", a), ("b", b))}
     expected = torch.zeros(())
     for name, share in part(known, {"a": 0.8, "b": 0.4}).items():
-        difference = model.student.hidden(image) - teachers[name].network.hidden(image)
-        expected = expected + torch.as_tensor(share).mean() * difference.square().mean()
+        apart = AttentionTransfer()(model.student.hidden(image), teachers[name].network.hidden(image))
+        expected = expected + torch.as_tensor(share).mean() * apart
     assert model(image, label)["hint"].item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_importance_mixes_the_maps_and_is_learned() -> None:
+    a, b = points(3, 1, 2), points(3, 2, 2)
+    part = Importance(("a", "b"))
+    with torch.no_grad():
+        part.pi.copy_(torch.tensor([0.5, -0.5]))
+    hint = Term(AttentionTransfer(), (("decoder/1", "decoder/1"),))
+    model = distiller({"a": Teacher(a), "b": Teacher(b)}, 2, terms={"hint": hint}, combine=part)
+    assert part.pi in set(model.learners()["student"])
+    image, label = batch((4, 4), ignored=False)
+    share = torch.tensor([0.5, -0.5]).softmax(0)
+    mixed = share[0] * a.hidden(image) + share[1] * b.hidden(image)
+    loss = model(image, label)["hint"]
+    assert loss.item() == pytest.approx(
+        AttentionTransfer()(model.student.hidden(image), mixed).item(), rel=1e-5
+    )
+    loss.backward()
+    assert part.pi.grad is not None and part.pi.grad.abs().min() > 0
+
+
+def test_importance_needs_maps_of_one_width() -> None:
+    wide = nn.Sequential(nn.Conv2d(1, 5, 1), nn.Conv2d(5, 2, 1))
+    name_stages(wide, {"decoder/1": "0"})
+    hint = Term(AttentionTransfer(), (("decoder/1", "decoder/1"),))
+    teachers = {"a": Teacher(points(3, 1, 2)), "b": Teacher(wide)}
+    with pytest.raises(ValueError, match=r"terms\.hint: combine mixes the teachers' maps, but they differ"):
+        distiller(teachers, 2, terms={"hint": hint}, combine=Importance(("a", "b")))
 
 
 def test_shares_have_no_gradient() -> None:
@@ -207,8 +250,8 @@ def test_shares_have_no_gradient() -> None:
 
 def test_one_teacher_weighs_one() -> None:
     image, label = batch((4, 4))
-    values = [
-        distiller({"a": Teacher(points(3, 1, 2), score=0.5)}, 2, combine=part())(image, label)["response"].item()
-        for part in COMBINATIONS.values()
-    ]  # fmt: skip
+    values = []
+    for name in COMBINATIONS:
+        model = distiller({"a": Teacher(points(3, 1, 2), score=0.5)}, 2, combine=made(name, "a"))
+        values.append(model(image, label)["response"].item())
     assert values == pytest.approx([values[0]] * len(values), rel=1e-5)

@@ -250,7 +250,7 @@ def test_a_teacher_of_other_data_is_refused(tiny: Settings, teacher: Run, tmp_pa
         other = hinton(tiny, teacher)
         other.data.spacing = [10.0, 10.0, 10.0]
         distill(other, tmp_path / "s")
-    gone = recipe("hinton", tiny, teachers={"teacher": {"run": str(tmp_path / "gone")}})
+    gone = recipe("hinton", tiny, teachers={"teacher": {"run": str(tmp_path / "gone"), "network": None}})
     with pytest.raises(SegdistillError, match=r"teachers.teacher.run: .*gone is not a finished run"):
         distill(gone, tmp_path / "s")
     assert not (tmp_path / "s").exists()

@@ -42,6 +42,11 @@ WAYS: dict[str, Settings] = {
     "own stages": {
         "terms": {"own": {"loss": "kl", "teacher_is": "student", "pairs": [["decoder/1", "encoder/1"]]}},
     },
+    "importance": {
+        "teachers": {"a": {"peer": {"detach": False}}, "b": {"peer": {"detach": False}}},
+        "terms": {"response": {"loss": "kl"}},
+        "combine": "importance",
+    },
     "critic": {
         "teachers": {"teacher": {}},
         "terms": {"response": {"loss": "kl"}},

@@ -44,12 +44,12 @@ def list_command(
     if as_json:
         print(json.dumps(found, ensure_ascii=False))
         return
+    shown = [key for key in found[0] if key != "parameters" and any(row[key] for row in found)]
     table = Table()
-    for key in found[0]:
-        if key != "parameters":
-            table.add_column(key, no_wrap=key in ("name", "kind", "status"), overflow="fold")
+    for key in shown:
+        table.add_column(key, no_wrap=key in ("name", "kind", "status"), overflow="fold")
     for row in found:
-        table.add_row(*[escape(_told(value)) for key, value in row.items() if key != "parameters"])
+        table.add_row(*[escape(_told(row[key])) for key in shown])
     Console().print(table)
 
 

@@ -120,7 +120,7 @@ class Patches:
         self.unlabelled, self.unlabelled_share = tuple(unlabelled), unlabelled_share
         if unlabelled_share and not unlabelled:
             raise SegdistillError(
-                f"data.unlabelled.share: {unlabelled_share:g} of the samples should have no label, and no such case is there"
+                f"data.unlabelled.share: {unlabelled_share:g} of the samples should have no label; no case is without"
             )
         self._kept: dict[str, np.ndarray] = {}  # slices with foreground, by case
         if slices is not None and slices.keep == "foreground":

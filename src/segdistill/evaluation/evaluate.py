@@ -13,10 +13,11 @@ from segdistill.atomic import write_json
 from segdistill.data import open_dataset
 from segdistill.data.case_files import read_classes
 from segdistill.data.dataset import Case, Dataset
+from segdistill.data.geometry import Geometry
 from segdistill.data.image import read_geometry, suffix
 from segdistill.errors import SegdistillError
 from segdistill.evaluation.baselines import all_background, centred_ellipsoid
-from segdistill.evaluation.metrics import case_metrics
+from segdistill.evaluation.metrics import IGNORE, case_metrics
 from segdistill.evaluation.predict import Predictor
 from segdistill.evaluation.summary import summarise
 from segdistill.progress import track
@@ -102,6 +103,8 @@ def scorer(case: Case, dataset: Dataset, run: Run) -> Callable[[np.ndarray], Row
     assert case.label is not None
     grid = read_geometry(case.images[0])
     reference = read_classes(case.label, dataset, case.images[0], grid)
+    if run.recipe.evaluate.slices == "foreground":
+        reference = _foreground_slices(reference, run, grid)
     tolerance = run.recipe.evaluate.tolerance_mm
 
     def score(answer: np.ndarray) -> Rows:
@@ -109,6 +112,16 @@ def scorer(case: Case, dataset: Dataset, run: Run) -> Callable[[np.ndarray], Row
         return [{"case": case.id} | row for row in found]
 
     return score
+
+
+def _foreground_slices(reference: np.ndarray, run: Run, geometry: Geometry) -> np.ndarray:
+    """A reference in which the slices without any foreground are ignored."""
+    slices = run.recipe.data.slices
+    assert slices is not None  # the recipe was checked
+    axis = 1 + run.plan.grid(geometry).axes[slices.axis]  # the file's own axes may stand in another order
+    others = tuple(other for other in range(reference.ndim) if other != axis)
+    empty = ~(reference > 0).any(axis=others, keepdims=True)
+    return np.where(empty, np.int16(IGNORE), reference)
 
 
 def mask_suffix(case: Case) -> str:

@@ -19,8 +19,8 @@ from segdistill.device import choose_device
 from segdistill.errors import SegdistillError
 from segdistill.evaluation.sliding_window import predict_logits
 from segdistill.model import facts_of, load_network
-from segdistill.recipe import EvaluateSection
 from segdistill.run import Run
+from segdistill.sections import EvaluateSection
 
 
 @dataclass(frozen=True)

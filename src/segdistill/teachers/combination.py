@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from segdistill.align import resize
 
@@ -89,6 +89,30 @@ class Confidence:
         )
 
 
+class Importance(nn.Module):
+    """Learned: the teachers' maps are mixed before they are compared, sum_t softmax(pi)_t map_t.
+
+    Inspired by the importance of CMT-KD (Pham et al., 2023), one number a teacher for all terms. With frozen teachers
+    the cheapest way down is to listen to the one that is easiest to follow; with peers that are not detached, as there,
+    the mixture moves all of them. Maps must be of one width: the projector `interpolation` brings them to the
+    student's.
+
+    Attributes:
+        names: of the teachers (data-given).
+    """
+
+    mixes: ClassVar[bool] = True
+
+    def __init__(self, names: Sequence[str] = ()) -> None:
+        super().__init__()
+        self.names = list(names)
+        self.pi = nn.Parameter(torch.zeros(len(names)))
+
+    def forward(self, answers: Mapping[str, Tensor], scores: Mapping[str, float]) -> Shares:
+        chosen = [self.names.index(name) for name in answers]
+        return dict(zip(answers, self.pi[chosen].softmax(0).unbind(0), strict=True)) if answers else {}
+
+
 def entropy(probabilities: Tensor) -> Tensor:
     """Entropy over the classes as a share of the largest one: (batch, problem, class, *space) -> (batch, 1, *space)."""
     most = math.log(max(probabilities.shape[2], 2))
@@ -109,11 +133,12 @@ COMBINATIONS: dict[str, type] = {
     "validation": Validation,
     "entropy": Entropy,
     "confidence": Confidence,
+    "importance": Importance,
 }
 """A combination: `part(answers, scores) -> {name: share}`.
 
 answers: where the part is `by_voxel`, probabilities (batch, problem, class, *space) of each teacher: one problem of
 exclusive classes, or one of two classes for each region that it knows; else only the names matter. scores: validation
-Dice of each. A share is a number, or a map (batch, 1, *space): then terms on logits weigh each voxel by it, and terms
-on other stages by its mean.
+Dice of each. A share is a number, or a map (batch, 1, *space): then losses that are means over voxels (`by_voxel`)
+weigh each voxel by it, and all others take its mean. Where the part `mixes`, the maps are averaged by the shares first.
 """

@@ -11,8 +11,10 @@ class Peer:
 
     Attributes:
         detach: each takes what the other says as it is, and every term is there twice, once for each of them; else one
-            term moves both towards each other (MDViT, Du et al., 2023).
-        site: the number of the site whose images it sees, among the sites of the data; None: all images.
+            term moves both towards each other (MDViT, Du et al., 2023). A term whose projector learns apart, as an
+            autoencoder does, moves the student alone.
+        site: the number of the site whose images it sees, among the sites of the data; None: all images. A combination
+            of teachers leaves such a peer out: it counts by its weight and its share of the batch.
     """
 
     detach: bool = True

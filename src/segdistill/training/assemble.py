@@ -23,8 +23,9 @@ from segdistill.networks.stages import first_output
 from segdistill.parts import build, class_of, unknown
 from segdistill.phases import Phase, spread
 from segdistill.projectors import PROJECTORS
-from segdistill.recipe import Recipe, Stages, TermSection
+from segdistill.recipe import Recipe
 from segdistill.schedules import WEIGHTS, Constant
+from segdistill.sections import Stages, TermSection
 from segdistill.teachers import own_run
 from segdistill.teachers.average import Average
 from segdistill.teachers.combination import COMBINATIONS
@@ -82,7 +83,7 @@ def assemble(
             regions=plan.regions,
             example=example,
             inputs=data.inputs,
-            combine=build(COMBINATIONS, recipe.combine, "combine"),
+            combine=build(COMBINATIONS, recipe.combine, "combine", names=tuple(recipe.teachers)),
             phases=phases(recipe),
             critic=critic(recipe, known, facts),
         ).to(device)

@@ -11,6 +11,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from segdistill.data.patches import Patches
+from segdistill.data.plan import Plan
 from segdistill.distiller import Distiller
 from segdistill.errors import SegdistillError
 from segdistill.parts import build
@@ -95,6 +96,7 @@ def fit(
                     event["phase"] = phase.name
                 if missing := left_out(distiller):
                     event["left_out"] = missing
+                    tell_left_out(run, missing, validate.store.plan)
                 run.log("epoch", **event, loss=means, validation=scores, seconds=seconds)
                 keep(run, distiller, optimizers, state)
                 watch_shares(fabric, run, distiller, patches, recipe, epoch)
@@ -135,7 +137,10 @@ def one_step(
             losses = model(data["image"], data["label"], float(epoch), data.get("site"))
             check_finite(losses, epoch, step)
             whole = losses["total"] + losses["critic"] if "critic" in losses else losses["total"]
-            fabric.backward(whole / parts)
+            if (
+                whole.requires_grad
+            ):  # not where the only ones to learn, peers of one site, have no image in this batch
+                fabric.backward(whole / parts)
         sums = {name: sums.get(name, 0) + value.detach() / parts for name, value in losses.items()}
     for optimizer in optimizers.values():
         if recipe.train.gradient_clip is not None:
@@ -158,6 +163,19 @@ def optimizers_of(recipe: Recipe, distiller: Distiller) -> tuple[dict[str, Any],
     return made, {name: part["lr"] for name, part in parts.items()}
 
 
+def tell_left_out(run: Run, missing: dict[str, list[float]], plan: Plan) -> None:
+    """Note once a term which classes were missing in how many samples."""
+    names = plan.classes if plan.regions else ("background", *plan.classes)
+    told = {event.get("left_out") for event in run.events() if event["event"] == "note"}
+    for term, shares in missing.items():
+        each = ", ".join(f"{name} in {share:.0%}" for name, share in zip(names, shares, strict=True) if share)
+        if term not in told:
+            run.note(
+                f"terms.{term} leaves out classes where a patch has no voxel of them: {each} of them",
+                left_out=term,
+            )
+
+
 def left_out(distiller: Distiller) -> dict[str, list[float]]:
     """By term the share of the labelled samples that had no voxel of each class, since this was last asked."""
     counts, distiller.left_out = distiller.left_out, {}
@@ -167,7 +185,7 @@ def left_out(distiller: Distiller) -> dict[str, list[float]]:
 
 def check_finite(losses: dict[str, Tensor], epoch: int, step: int) -> None:
     """Stop where the total is NaN or infinite; the last epoch's checkpoint is as it was."""
-    if torch.isfinite(losses["total"].detach()):
+    if all(torch.isfinite(losses[name].detach()) for name in ("total", "critic") if name in losses):
         return
     named = ", ".join(f"{name} {float(value.detach()):.4g}" for name, value in losses.items())
     raise SegdistillError(

@@ -10,8 +10,8 @@ from typing import Any
 from segdistill import checkpoint
 from segdistill.distiller import Distiller
 from segdistill.model import BEST, LAST
-from segdistill.recipe import TrainSection
 from segdistill.run import Run
+from segdistill.sections import TrainSection
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from jaxtyping import Float
 from torch import Tensor
@@ -17,6 +18,8 @@ class MSE:
     Channels are averaged, not summed like classes: the weight of a hint then does not depend on the width
     that a projector brings both sides to.
     """
+
+    by_voxel: ClassVar[bool] = True  # a mean over voxels: several teachers can share each of them
 
     def __call__(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -25,6 +25,8 @@ class Bernoulli:
         temperature: T > 0.
         direction: which distribution the expectation is taken over: the teacher's (forward) or the student's.
     """
+
+    by_voxel: ClassVar[bool] = True  # a mean over voxels: several teachers can share each of them
 
     temperature: Annotated[float, Field(gt=0)] = 1.0
     direction: Literal["forward", "reverse"] = "forward"

@@ -32,6 +32,8 @@ class KL:
         ValueError: fewer than two channels.
     """
 
+    by_voxel: ClassVar[bool] = True  # a mean over voxels: several teachers can share each of them
+
     over_classes: ClassVar[bool] = True  # sigmoid logits are turned into two classes for it
 
     temperature: Annotated[float, Field(gt=0)] = 1.0

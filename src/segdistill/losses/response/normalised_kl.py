@@ -35,6 +35,8 @@ class NormalisedKL:
         ValueError: fewer than two channels, or label planes of another shape than the logits.
     """
 
+    by_voxel: ClassVar[bool] = True  # a mean over voxels: several teachers can share each of them
+
     over_classes: ClassVar[bool] = True
     needs_label: ClassVar[bool] = True
 

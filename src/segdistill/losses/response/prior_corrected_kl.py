@@ -42,6 +42,8 @@ class PriorCorrectedKL:
             than two channels.
     """
 
+    by_voxel: ClassVar[bool] = True  # a mean over voxels: several teachers can share each of them
+
     over_classes: ClassVar[bool] = False  # a prior is of exclusive classes; a region has none in this sense
 
     temperature: Annotated[float, Field(gt=0)] = 1.0

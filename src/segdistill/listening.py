@@ -1,0 +1,94 @@
+"""How a term listens: the losses of all its pairs, over several teachers that are combined."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from segdistill.compare import Pair, two_classes
+from segdistill.truth import Truth
+
+Maps = Mapping[str, Tensor]
+Combine = Callable[[Mapping[str, Tensor], Mapping[str, float]], Mapping[str, float | Tensor]]
+
+
+@dataclass(frozen=True)
+class Voice:
+    """What one teacher says to a term.
+
+    Attributes:
+        name: of the teacher.
+        pairs: the term's pairs with it, at least one.
+        maps: the stages asked for, and `logits`.
+        weight: a_t.
+        score: its validation Dice; None where it is not known.
+        samples: numbers of the samples that it saw; None: all.
+    """
+
+    name: str
+    pairs: Sequence[Pair]
+    maps: Maps
+    weight: float = 1.0
+    score: float | None = None
+    samples: Tensor | None = None
+
+
+def listen(student: Maps, voices: Sequence[Voice], combine: Combine, truth: Truth) -> Tensor:
+    """sum_t a_t share_t sum_pairs loss(student[s], teacher_t[q]).
+
+    The combination shares out among the teachers that saw all samples. One that saw some of them (a peer of one site)
+    counts by its weight and their share of the batch.
+
+    Raises:
+        ValueError: a combination that mixes maps which differ.
+    """
+    total = student["logits"].new_zeros(())
+    everywhere = [voice for voice in voices if voice.samples is None]
+    shares = shared_out(everywhere, combine)
+    if getattr(combine, "mixes", False) and len(everywhere) > 1:
+        total = total + _mixture(student, everywhere, shares, truth)
+    else:
+        for voice in everywhere:
+            for pair in voice.pairs:
+                total = total + voice.weight * pair.loss(student, voice.maps, truth, shares[voice.name])
+    for voice in voices:
+        if voice.samples is not None:
+            own = {name: each[voice.samples] for name, each in student.items()}
+            part, share = truth.of(voice.samples), len(voice.samples) / len(student["logits"])
+            for pair in voice.pairs:
+                total = total + voice.weight * share * pair.loss(own, voice.maps, part)
+    return total
+
+
+def shared_out(voices: Sequence[Voice], combine: Combine) -> Mapping[str, float | Tensor]:
+    """What each teacher counts; by voxel the combination sees probabilities (batch, problem, class, *space)."""
+    answers: dict[str, Tensor] = {}
+    for voice in voices:
+        pair, logits = voice.pairs[0], voice.maps["logits"].detach().float()
+        if getattr(combine, "by_voxel", False):
+            logits = logits if pair.labels is None else pair.labels.of_teacher(logits)
+            problems = two_classes(logits).unflatten(0, logits.shape[:2]) if pair.regions else logits[:, None]
+            logits = problems.softmax(2)
+        answers[voice.name] = logits
+    return combine(answers, {voice.name: voice.score or 0.0 for voice in voices})
+
+
+def _mixture(student: Maps, voices: Sequence[Voice], shares: Mapping[str, Any], truth: Truth) -> Tensor:
+    """sum_pairs loss(student[s], sum_t share_t teacher_t[q]): one comparison with all teachers' maps mixed."""
+    weights = [voice.weight * shares[voice.name] for voice in voices]
+    total = student["logits"].new_zeros(())
+    for number, first in enumerate(voices[0].pairs):
+        maps = [voice.pairs[number].together(student, voice.maps) for voice in voices]
+        shapes = {tuple(t.shape[1:]) for _, t in maps}
+        if len(shapes) > 1 or any(voice.pairs[number].labels is not None for voice in voices):
+            raise ValueError(
+                f"combine mixes the teachers' maps, but they differ ({', '.join(map(str, sorted(shapes)))}); bring "
+                "them to the student's width by the projector interpolation, or choose another combination"
+            )
+        mixed = torch.stack([w * t for w, (_, t) in zip(weights, maps, strict=True)]).sum(0) / sum(weights)
+        total = total + first.of(maps[0][0], mixed, student, voices[0].maps, truth)
+    return total

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+
+from segdistill.data.phantom import make_phantom
+from segdistill.errors import SegdistillError
+from segdistill.evaluation.evaluate import evaluate
+from segdistill.recipe import Recipe
+from segdistill.training.train import train
+
+
+def test_only_slices_with_foreground_count(tmp_path: Path) -> None:
+    """A false alarm in a slice without tumour costs nothing then; the file's axes are x, z, y."""
+    data = make_phantom(tmp_path / "data", patients=6, size=(16, 16, 16), modalities=("CT",))
+    for file in [*(data / "imagesTr").iterdir(), *(data / "labelsTr").iterdir()]:
+        image = nibabel.load(file)
+        turned = np.asarray(image.dataobj).transpose(0, 2, 1)
+        nibabel.save(nibabel.Nifti1Image(turned, image.affine[:, [0, 2, 1, 3]]), file)
+    recipe = Recipe.load(
+        "student_alone", data={"path": str(data), "store": str(tmp_path / "store"), "patch_size": [16, 16],
+        "slices": {"axis": 2}, "workers": 0}, student={"channels": [2, 4]},
+        train={"epochs": 1, "iterations": 1}, evaluate={"slices": "foreground"},
+    )  # fmt: skip
+    run = train(recipe, tmp_path / "run")
+    found = evaluate(run)
+    for row in found["cases"]:
+        label = np.asarray(nibabel.load(data / "labelsTr" / f"{row['case']}.nii.gz").dataobj) > 0
+        answer = np.asarray(nibabel.load(run.file("predictions") / f"{row['case']}.nii.gz").dataobj) > 0
+        there = label.any(axis=(0, 2), keepdims=True)  # z is the file's second axis
+        assert 0 < there.mean() < 1
+        answer = answer & there
+        both = 2 * (answer & label).sum() / (answer.sum() + label.sum())
+        assert row["dice"] == pytest.approx(both)
+        assert row["rvd"] == pytest.approx(answer.sum() / label.sum() - 1)
+
+
+def test_slices_are_for_runs_of_slices() -> None:
+    with pytest.raises(SegdistillError, match=r"evaluate\.slices: is for volumes that are read as slices"):
+        Recipe.load("student_alone", evaluate={"slices": "foreground"})
