@@ -28,11 +28,14 @@ What = Literal[
 ]
 
 
+WIDE = 120
+
+
 def list_command(
     what: Annotated[What, typer.Argument(help="The table to show.", show_default=False)],
     as_json: AsJson = False,
 ) -> None:
-    """What there is, by name: kind, status of the source, reference.
+    """What there is, by name: kind, status of the source, reference; of recipes also what they need.
 
     **Example**
 
@@ -45,12 +48,17 @@ def list_command(
         print(json.dumps(found, ensure_ascii=False))
         return
     shown = [key for key in found[0] if key != "parameters" and any(row[key] for row in found)]
-    table = Table()
+    console, table = Console(), Table()
+    narrow = console.width < WIDE and "reference" in shown
+    if narrow:
+        shown.remove("reference")
     for key in shown:
         table.add_column(key, no_wrap=key in ("name", "kind", "status"), overflow="fold")
     for row in found:
         table.add_row(*[escape(_told(row[key])) for key in shown])
-    Console().print(table)
+    console.print(table)
+    if narrow:
+        console.print("References: in a terminal of 120 columns, or by --json.", style="dim")
 
 
 def _told(value: Any) -> str:
