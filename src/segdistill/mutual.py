@@ -69,8 +69,9 @@ def learn(
 ) -> dict[str, Tensor]:
     """What the peers learn: from the label (`peer NAME`), from the student and from each other (`TERM of NAME`).
 
-    A peer that is not detached is moved by the student's own term already. Peers that a term listens to learn from
-    each other's logits, on average; their other stages need not fit each other.
+    As in deep mutual learning each of K learns from the K - 1 others, on average: peers from the student and from each
+    other's logits (other stages need not fit). A peer that is not detached is moved by the student's own
+    term already.
 
     Args:
         pairs: the pairs of a term with a teacher.
@@ -95,25 +96,23 @@ def learn(
             if answer is not None:
                 part, own = truth.of(answer.samples), {key: m.detach() for key, m in student.items()}
                 own = {key: each[answer.samples] for key, each in own.items()}
-                for pair in found:
-                    total = total + pair.loss(own, answer.maps, part, mirrored=True)
                 others = [
                     said[other] for other, peer in peers.items()
                     if other != name and other in said and pairs(term, other)
                     and peer.peer is not None and peer.peer.site is None
                 ]  # fmt: skip
-                total = total + _from_peers(answer, others, found, part)
+                for pair in found:
+                    from_student = pair.loss(own, answer.maps, part, mirrored=True)
+                    from_peers = _from_peers(answer, others, pair, part)
+                    total = total + torch.stack([from_student, *from_peers]).mean()
             losses[f"{term} of {name}"] = weight * total
     return losses
 
 
-def _from_peers(own: Answer, others: list[Answer], pairs: list[Pair], truth: Truth) -> Tensor:
-    """What a peer learns from the logits of others, which see all images, on average."""
-    total = own.heads[0].new_zeros(())
-    for other in others:
-        teacher_maps = {key: each.detach()[own.samples] for key, each in other.maps.items()}
-        for pair in pairs:
-            if pair.response and pair.labels is None and pair.projector is None:
-                of_peers = replace(pair, own=pair.other)
-                total = total + of_peers.loss(teacher_maps, own.maps, truth, mirrored=True) / len(others)
-    return total
+def _from_peers(own: Answer, others: list[Answer], pair: Pair, truth: Truth) -> list[Tensor]:
+    """What a peer learns from each of the others that see all images; nothing where the pair is not of logits."""
+    if not pair.response or pair.labels is not None or pair.projector is not None:
+        return []
+    of_peers = replace(pair, own=pair.other)
+    maps = [{key: each.detach()[own.samples] for key, each in other.maps.items()} for other in others]
+    return [of_peers.loss(teacher, own.maps, truth, mirrored=True) for teacher in maps]

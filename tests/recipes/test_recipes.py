@@ -1,13 +1,20 @@
-"""Every shipped recipe: it loads, it says where it comes from, and what distils does so, in 3-D and by slices."""
+"""Every shipped recipe: it loads, it says where it comes from, and what distils does so, on each kind of images.
+
+Volumes in the Decathlon's layout, slices of volumes in nnU-Net's, and photographs in paired folders.
+"""
 
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import nibabel
+import numpy as np
 import pytest
+from PIL import Image
 
 from segdistill.catalogue import rows
 from segdistill.composition import read, shipped
@@ -16,8 +23,10 @@ from segdistill.networks import PRESETS
 from segdistill.recipe import Recipe
 
 DISTILLING = [name for name in shipped() if read(name).get("terms")]
+KINDS = {"volumes": 3, "slices": 2, "photographs": 2}
 PATCH = {3: "[32, 32, 32]", 2: "[32, 32]"}
 LARGER = {3: "[64, 32, 32]", 2: "[64, 32]"}  # two voxels must be left at 1/32
+CASES = {"volumes": ("S1_P005", "S1_P004"), "slices": ("S1_P005", "S1_P004"), "photographs": ("p5", "p4")}
 REPORTED = ("hinton", "teach_former", "hlfd", "mutual", "missu")  # a report of each would take minutes
 # The smallest of each family that still has the stages of the published sizes.
 TINY = {
@@ -30,7 +39,7 @@ TINY = {
     "resnet": "{type: resnet, filters: 2}",
 }
 Train = Callable[..., Path]
-Teacher = Callable[[str, int], Path]
+Teacher = Callable[[str, str], Path]
 
 
 def family(network: dict[str, Any] | None, dims: int) -> str:
@@ -39,23 +48,61 @@ def family(network: dict[str, Any] | None, dims: int) -> str:
     return str(PRESETS[network["preset"]].expand(dims)["type"] if "preset" in network else network["type"])
 
 
+def as_decathlon(phantom: Path, out: Path) -> Path:
+    """The same volumes with all channels in one file."""
+    (out / "imagesTr").mkdir(parents=True)
+    shutil.copytree(phantom / "labelsTr", out / "labelsTr")
+    listed = []
+    for label in sorted((phantom / "labelsTr").iterdir()):
+        name = label.name.removesuffix(".nii.gz")
+        channels = [nibabel.load(phantom / "imagesTr" / f"{name}_000{n}.nii.gz") for n in (0, 1)]
+        together = np.stack([np.asarray(channel.dataobj) for channel in channels], axis=-1)
+        nibabel.save(nibabel.Nifti1Image(together, channels[0].affine), out / "imagesTr" / label.name)
+        listed.append({"image": f"./imagesTr/{label.name}", "label": f"./labelsTr/{label.name}"})
+    about = {
+        "modality": {"0": "CT", "1": "PET"},
+        "labels": {"0": "background", "1": "tumour"},
+        "training": listed,
+    }
+    (out / "dataset.json").write_text(json.dumps(about))
+    return out
+
+
+def photographs(out: Path) -> Path:
+    """Six colour photographs with a bright square, and its mask."""
+    rng = np.random.default_rng(0)
+    for folder in ("images", "masks"):
+        (out / folder).mkdir(parents=True)
+    for number in range(6):
+        image, mask = rng.integers(0, 128, (32, 32, 3), dtype=np.uint8), np.zeros((32, 32), np.uint8)
+        row, column = rng.integers(0, 20, 2)
+        image[row : row + 12, column : column + 12] += 100
+        mask[row : row + 12, column : column + 12] = 255
+        Image.fromarray(image).save(out / "images" / f"p{number}.png")
+        Image.fromarray(mask).save(out / "masks" / f"p{number}.png")
+    return out
+
+
 @pytest.fixture(scope="session")
 def run_command(tmp_path_factory: pytest.TempPathFactory) -> Train:
-    """Runs `segdistill train|distill` for a step or two on six synthetic patients; returns the run folder."""
+    """Runs `segdistill train|distill` for a step or two on six images of a kind; returns the run folder."""
     from typer.testing import CliRunner
 
     from segdistill.cli import app
 
     root = tmp_path_factory.mktemp("recipes")
-    data = make_phantom(root / "Dataset900_Phantom", patients=6, size=(32, 32, 32), modalities=("CT", "PET"))
+    made = make_phantom(root / "Dataset900_Phantom", patients=6, size=(32, 32, 32), modalities=("CT", "PET"))
+    folders = {"slices": made, "volumes": as_decathlon(made, root / "Task90_Phantom")}
+    folders["photographs"] = photographs(root / "photographs")
 
-    def command(verb: str, dims: int, out: str, *words: str) -> Path:
+    def command(verb: str, kind: str, out: str, *words: str) -> Path:
+        test, validation = CASES[kind]
         settings = [
-            f"data.path={data}", f"data.store={root / 'store'}", "data.workers=0", "data.batch_size=2",
-            f"data.patch_size={PATCH[dims]}", "data.splits.test=[S1_P005]", "data.splits.validation=[S1_P004]",
-            "train.epochs=1",
+            f"data.path={folders[kind]}", f"data.store={root / 'store'}", "data.workers=0", "data.batch_size=2",
+            f"data.patch_size={PATCH[KINDS[kind]]}", f"data.splits.test=[{test}]",
+            f"data.splits.validation=[{validation}]", "train.epochs=1",
         ]  # fmt: skip
-        slices = ["data.slices.axis=2"] if dims == 2 else []
+        slices = ["data.slices.axis=2"] if kind == "slices" else []
         result = CliRunner().invoke(app, [verb, *settings, *slices, *words, "--out", str(root / out)])
         assert result.exception is None, result.exception
         return root / out
@@ -66,13 +113,13 @@ def run_command(tmp_path_factory: pytest.TempPathFactory) -> Train:
 @pytest.fixture(scope="session")
 def teacher(run_command: Train) -> Teacher:
     """The run of a tiny teacher of a family, trained for one step when first asked for."""
-    runs: dict[tuple[str, int], Path] = {}
+    runs: dict[tuple[str, str], Path] = {}
 
-    def run(kind: str, dims: int) -> Path:
-        if (kind, dims) not in runs:
-            words = ("student_alone", f"student={TINY[kind]}", "train.iterations=1", "--no-report")
-            runs[kind, dims] = run_command("train", dims, f"{kind}_{dims}", *words)
-        return runs[kind, dims]
+    def run(network: str, kind: str) -> Path:
+        if (network, kind) not in runs:
+            words = ("student_alone", f"student={TINY[network]}", "train.iterations=1", "--no-report")
+            runs[network, kind] = run_command("train", kind, f"{network}_{kind}", *words)
+        return runs[network, kind]
 
     return run
 
@@ -160,31 +207,31 @@ def test_says_what_it_needs(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "dims", [pytest.param(3, id="volumes", marks=pytest.mark.slow), pytest.param(2, id="slices")]
+    "kind",
+    [
+        "slices",
+        pytest.param("volumes", marks=pytest.mark.slow),
+        pytest.param("photographs", marks=pytest.mark.slow),
+    ],
 )
 @pytest.mark.parametrize("name", DISTILLING)
-def test_distils(name: str, dims: int, run_command: Train, teacher: Teacher) -> None:
-    recipe = Recipe.load(name)
-    kind = family(recipe.student, dims)
-    inputs = "student.inputs=[CT]" if "inputs" in recipe.student else ""
-    phases = len(recipe.phases) or 1
-    words = [
-        f"student={TINY[kind]}",
-        "train.iterations=2",
-        "train.share_every=1",
-        f"train.epochs={phases}",
-        inputs,
-    ]
-    if kind == "resnet":
+def test_distils(name: str, kind: str, run_command: Train, teacher: Teacher) -> None:
+    recipe, dims = Recipe.load(name), KINDS[kind]
+    own = family(recipe.student, dims)
+    words = [f"student={TINY[own]}", "train.iterations=2", "train.share_every=1"]
+    words.append(f"train.epochs={len(recipe.phases) or 1}")
+    if "inputs" in recipe.student:
+        words.append(f"student.inputs={'[G]' if kind == 'photographs' else '[CT]'}")
+    if own == "resnet":
         words.append(f"data.patch_size={LARGER[dims]}")
     for key, section in recipe.teachers.items():
         network = family(section.network, dims)
         if section.frozen:
-            words.append(f"teachers.{key}.run={teacher(network, dims)}")
+            words.append(f"teachers.{key}.run={teacher(network, kind)}")
         elif section.network is not None:
             words.append(f"teachers.{key}.network={TINY[network]}")
-    report = () if name in REPORTED else ("--no-report",)
-    run = run_command("distill", dims, f"{name}_{dims}", name, *filter(None, words), *report)
+    report = () if name in REPORTED and kind == "slices" else ("--no-report",)
+    run = run_command("distill", kind, f"{name}_{kind}", name, *words, *report)
 
     facts = json.loads((run / "run.json").read_text())
     assert facts["kind"] == "distilled" and facts["status"] == "finished"
@@ -197,5 +244,5 @@ def test_distils(name: str, dims: int, run_command: Train, teacher: Teacher) -> 
     shares = [event["share"] for event in events if event["event"] == "share"]
     best = {term: max(share.get(term, 0) for share in shares) for term in recipe.terms}
     assert all(share > 0 for share in best.values()), f"each term teaches: {best}"
-    if name in REPORTED:
-        assert f"{name}_{dims}" in (run / "report.html").read_text(encoding="utf-8")
+    if not report:
+        assert f"{name}_{kind}" in (run / "report.html").read_text(encoding="utf-8")

@@ -19,7 +19,8 @@ class RandomConvolution(nn.Module):
     There is no bias. Equal widths are left alone.
 
     `redraw` draws a new convolution with torch's default weights and bias in every call, as HLFD's published code does
-    (Gorade et al., 2024), from torch's global generator. The target then changes at every step; for comparison only.
+    (Gorade et al., 2024), from torch's global generator; for equal widths, too. What is compared then changes at every
+    step; for parity only.
 
     Args:
         student_width: channels of the student's map (data-given).
@@ -59,9 +60,9 @@ class RandomConvolution(nn.Module):
 
     def _project(self, feature: Tensor) -> Tensor:
         new, old = self.matrix.shape
-        if new == old:
-            return feature
         if self.redraw:
             drawn = self.convolution(old, new, kernel_size=1, device=feature.device, dtype=feature.dtype)
             return drawn.requires_grad_(False)(feature)
+        if new == old:
+            return feature
         return torch.einsum("nc,bc...->bn...", self.matrix.to(feature.dtype), feature)

@@ -165,7 +165,7 @@ def term(name: str, section: TermSection, given: Mapping[str, Any]) -> Term:
     if section.projector is not None:
         place = f"terms.{name}.projector"
         projector = partial(build, PROJECTORS, section.projector, place)
-        always = PROJECTORS[section.projector["type"]].always
+        always = PROJECTORS[section.projector["type"]].always or section.projector.get("redraw", False)
     return Term(
         loss=build(LOSSES, section.loss, f"terms.{name}.loss", **given),
         pairs=[(_stage(own), _stage(other)) for own, other in section.stage_pairs()],

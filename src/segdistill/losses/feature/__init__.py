@@ -70,7 +70,7 @@ FEATURE: dict[str, Row] = {
         MSE,
         "feature",
         "Romero et al., 2015, arXiv:1412.6550",
-        "Mean squared difference of maps (FitNets' hint; logit matching)",
+        "Mean squared difference of maps (FitNets' hint; logit matching; MGD with the projector masked_generation)",
         "mean_n mean_c (s_cn - t_cn)^2",
     ),
     "texture": Row(
