@@ -52,7 +52,7 @@ NETWORKS: dict[str, Row] = {
     ),
     "swin_unetr": Row(
         SwinUNETR,
-        "Hatamizadeh et al., BrainLes 2022; variant paper: Hossain et al., 2025",
+        "Hatamizadeh et al., 2022, arXiv:2201.01266; variant paper: Hossain et al., 2025",
         "Swin Transformer encoder; Teach-Former's decoder from 1/16 or MONAI's from 1/32",
     ),
     "unetr": Row(

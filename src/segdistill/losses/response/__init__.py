@@ -84,7 +84,7 @@ RESPONSE: dict[str, Row] = {
     "soft_dice": Row(
         SoftDice,
         "response",
-        "Du et al., 2023, MICCAI",
+        "Du et al., 2023, arXiv:2307.02100",
         "Dice distance of the student's and the teacher's class probabilities (MDViT's mutual distillation)",
         "1 - mean_k 2 sum_n p_kn q_kn / sum_n (p_kn^2 + q_kn^2)",
         "O(N K)",
