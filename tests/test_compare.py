@@ -17,6 +17,7 @@ from segdistill.losses.response.decoupled_kl import DecoupledKL
 from segdistill.losses.response.kl import KL
 from segdistill.losses.segmentation import IGNORE
 from segdistill.projectors.alignment import Alignment
+from segdistill.projectors.convolution import Convolution
 from segdistill.teachers.label_map import LabelMap
 from segdistill.term import Term
 from segdistill.truth import Truth
@@ -341,3 +342,19 @@ def test_two_planes_follow_two_classes() -> None:
     assert torch.equal(two[:, 1], planes.flatten(0, 1))
     assert torch.equal(two.sum(1), labelled.expand(2, 3, 2, 2).flatten(0, 1))
     assert torch.equal(two_planes(planes, None).sum(1), torch.ones(6, 2, 2))
+
+
+def test_features_brought_to_the_width_of_regions_are_compared_as_regions() -> None:
+    """HLFD's individual pixels: a projected map against the teacher's sigmoid logits, for any number of regions."""
+    for count in (1, 2):
+        student = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+        teacher = torch.randn(2, count, 4, 4, generator=torch.Generator().manual_seed(1))
+        term = Term(KL(), (("decoder/1", "logits"),), projector=Convolution)
+        torch.manual_seed(0)
+        projector = Convolution(3, count, 2)
+        pair = Pair(term, "decoder/1", "logits", projector, None, regions=True)
+        truth = Truth(torch.zeros(2, count, 4, 4, dtype=torch.long), count, True)
+        value = pair.loss({"decoder/1": student, "logits": teacher}, {"logits": teacher}, truth)
+        p, q = projector(student, teacher)[0].sigmoid(), teacher.sigmoid()
+        expected = (q * (q / p).log() + (1 - q) * ((1 - q) / (1 - p)).log()).sum(1).mean()
+        assert value.item() == pytest.approx(expected.item(), rel=1e-4)

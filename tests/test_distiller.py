@@ -568,3 +568,12 @@ def test_learners_of_a_plain_student() -> None:
     assert len(found) == len(set(found))
     assert set(found) == {id(p) for p in model.parameters() if p.requires_grad}
     assert not {id(p) for p in student.out.parameters()} & set(found)
+
+
+def test_one_channel_where_two_are_needed() -> None:
+    with pytest.raises(
+        ValueError, match=r"terms\.response: 2 channels at least, got 1: turn a sigmoid head z into"
+    ):
+        distiller(
+            nn.Conv2d(1, 1, 1), teachers={"one": Teacher(nn.Conv2d(1, 1, 1))}, terms={"response": Term(KL())}
+        )

@@ -168,9 +168,9 @@ def test_peers_of_sites_see_their_images_alone(dims: int) -> None:
     expected = kl(s[first], p, label[first]) / 4 + kl(s[others], q, label[others]) * 3 / 4
     assert losses["mutual"].item() == pytest.approx(0.3 * expected.item(), rel=1e-4)
     assert losses["mutual of b"].item() == pytest.approx(
-        0.3 * kl(q, s[others], label[others]).item(), rel=1e-4
+        0.3 * 3 / 4 * kl(q, s[others], label[others]).item(), rel=1e-4
     )
-    assert losses["peer a"].item() == pytest.approx(DiceCE()(p, label[first]).item(), rel=1e-4)
+    assert losses["peer a"].item() == pytest.approx(DiceCE()(p, label[first]).item() / 4, rel=1e-4)
 
 
 def test_names_of_losses_do_not_depend_on_the_batch() -> None:
@@ -227,6 +227,16 @@ def test_peers_compare_their_own_heads() -> None:
     small = torch.zeros(len(image), 1, 2, 2)
     expected = (kl(grown, student(image), label) + kl(own, its, small)) / 2
     assert losses["mutual of a"].item() == pytest.approx(expected.item(), rel=1e-4)
+
+
+def test_mirrored_term_leaves_the_projector_to_the_student() -> None:
+    """Else the student's projection would come to meet the peer, which is its own teacher."""
+    student, peer = net(0, 2), net(1, 5)
+    hint = Term(MSE(), (("decoder/1", "decoder/1"),), projector=Convolution)
+    model = distiller(student, {"peer": Teacher(peer, peer=Peer())}, terms={"hint": hint})
+    model(*batch())["hint of peer"].backward()
+    assert all(p.grad is None for p in [*model.projectors.parameters(), *student.parameters()])
+    assert any(p.grad is not None and p.grad.abs().max() > 0 for p in peer.parameters())
 
 
 def test_features_of_peers() -> None:

@@ -12,9 +12,9 @@ from segdistill.losses.response.kl import KL
 from segdistill.networks.stages import name_stages
 from segdistill.projectors.convolution import Convolution
 from segdistill.projectors.interpolation import Interpolation
+from segdistill.sections import RESERVED
 from segdistill.teachers.label_map import LabelMap
 from segdistill.term import (
-    RESERVED,
     SELF,
     Term,
     check_terms,

@@ -98,6 +98,12 @@ def image_channels(layer: Mapping[str, Any]) -> dict[str, Any]:
         names = part.get("channels") if isinstance(part, Mapping) else None
         if isinstance(names, list | tuple) and names and all(isinstance(name, str) for name in names):
             return {**{key: value for key, value in part.items() if key != "channels"}, "inputs": list(names)}
+        if isinstance(names, list | tuple) and any(isinstance(name, str) for name in names):
+            chosen = ",".join(name for name in names if isinstance(name, str))
+            raise SegdistillError(
+                f"student.channels: {list(names)} mixes names of image channels with widths of the network; give both "
+                f"by student.inputs=[{chosen}] and student.channels=[...]"
+            )
         return part
 
     def of_teacher(teacher: Any) -> Any:
@@ -119,6 +125,11 @@ def with_parity(data: Mapping[str, Any], asked: str | None) -> dict[str, Any]:
         SegdistillError: it is asked for, and the recipe does not say how its published code differs.
     """
     rest = {key: value for key, value in data.items() if key != "code"}
+    if asked == "paper" and data.get("parity") == "code" and "code" not in data:
+        raise SegdistillError(
+            f"parity: {data.get('name')!r} is the recipe of a run that followed the published code; begin from the "
+            "shipped recipe to follow the paper"
+        )
     if asked == "code" and "code" not in data:
         raise SegdistillError(
             f"parity: recipe {data.get('name')!r} has no parity with published code; leave it at `paper`"

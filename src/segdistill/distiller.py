@@ -188,7 +188,12 @@ class Distiller(nn.Module):
         return losses | {"total": torch.stack([image.new_zeros(()), *losses.values()]).sum()}
 
     def _supervised(self, heads: Sequence[Tensor], truth: Truth) -> Tensor:
-        """sum_i v_i segmentation(head_i, label at the size of head_i)."""
+        """sum_i v_i segmentation(head_i, label at the size of head_i), over the images that have a label."""
+        if bool(truth.unlabelled.any()):
+            kept = (~truth.unlabelled).nonzero()[:, 0]
+            if not len(kept):
+                return torch.stack([head.sum() * 0 for head in heads]).sum()
+            heads, truth = [head[kept] for head in heads], truth.of(kept)
         weights = list(self.head_weights[: len(heads)])
         while len(weights) < len(heads):
             weights.append(weights[-1] / 2)

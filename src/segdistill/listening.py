@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from segdistill.compare import Pair, two_classes
 from segdistill.truth import Truth
@@ -83,12 +83,26 @@ def _mixture(student: Maps, voices: Sequence[Voice], shares: Mapping[str, Any], 
     total = student["logits"].new_zeros(())
     for number, first in enumerate(voices[0].pairs):
         maps = [voice.pairs[number].together(student, voice.maps) for voice in voices]
+        if any(_learns(voice.pairs[number].projector) for voice in voices):
+            raise ValueError(
+                "combine mixes the teachers' maps and compares once, so there cannot be a learned projector for each; "
+                "use the projector interpolation"
+            )
         shapes = {tuple(t.shape[1:]) for _, t in maps}
         if len(shapes) > 1 or any(voice.pairs[number].labels is not None for voice in voices):
             raise ValueError(
                 f"combine mixes the teachers' maps, but they differ ({', '.join(map(str, sorted(shapes)))}); bring "
                 "them to the student's width by the projector interpolation, or choose another combination"
             )
-        mixed = torch.stack([w * t for w, (_, t) in zip(weights, maps, strict=True)]).sum(0) / sum(weights)
-        total = total + first.of(maps[0][0], mixed, student, voices[0].maps, truth)
+        mixed = _mean([t for _, t in maps], weights)
+        logits = _mean([voice.maps["logits"] for voice in voices], weights)  # for weights of the voxels
+        total = total + first.of(maps[0][0], mixed, student, {**voices[0].maps, "logits": logits}, truth)
     return total
+
+
+def _mean(maps: Sequence[Tensor], weights: Sequence[Any]) -> Tensor:
+    return torch.stack([w * each for w, each in zip(weights, maps, strict=True)]).sum(0) / sum(weights)
+
+
+def _learns(projector: nn.Module | None) -> bool:
+    return projector is not None and any(p.requires_grad for p in projector.parameters())

@@ -82,9 +82,11 @@ def learn(
     for name, teacher in peers.items():
         assert teacher.peer is not None
         answer = said.get(name)
-        losses[f"peer {name}"] = (
-            nothing if answer is None else supervised(answer.heads, truth.of(answer.samples))
-        )
+        # By its share of the batch, so that devices and parts of a batch that see other sites add up to the same.
+        share = 0.0 if answer is None else len(answer.samples) / len(student["logits"])
+        losses[f"peer {name}"] = nothing
+        if answer is not None:
+            losses[f"peer {name}"] = share * supervised(answer.heads, truth.of(answer.samples))
         if not teacher.peer.detach:
             continue
         for term, weight in weights.items():
@@ -105,7 +107,7 @@ def learn(
                     from_student = pair.loss(own, answer.maps, part, mirrored=True)
                     from_peers = _from_peers(answer, others, pair, part)
                     total = total + torch.stack([from_student, *from_peers]).mean()
-            losses[f"{term} of {name}"] = weight * total
+            losses[f"{term} of {name}"] = weight * share * total
     return losses
 
 

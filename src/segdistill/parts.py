@@ -164,6 +164,8 @@ def _fields_at(model: Any, path: Sequence[str]) -> list[str]:
 def _below(annotation: Any, step: str) -> Any:
     if _is_section(annotation):
         return annotation.model_fields[step].annotation if step in annotation.model_fields else None
+    if get_origin(annotation) is list:
+        return get_args(annotation)[0]
     return get_args(annotation)[1] if get_origin(annotation) is dict else None
 
 

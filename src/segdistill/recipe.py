@@ -29,10 +29,10 @@ from segdistill.sections import (
     TeacherSection,
     TermSection,
     TrainSection,
+    is_reserved,
 )
 
 IDENTITY = ("name", "kind", "status", "reference", "summary", "needs")
-RESERVED = ("segmentation", "total", "holistic", "critic")
 DEFAULT_PARTS: Any = {
     "student": True,
     "combine": True,
@@ -131,6 +131,12 @@ class Recipe(Section):
             raise SegdistillError(
                 f"train.epochs: {len(recipe.phases)} phases need as many epochs at least, got {recipe.train.epochs}"
             )
+        several = recipe.critic is not None or any(t.peer is not None for t in recipe.teachers.values())
+        if recipe.train.precision == "16-mixed" and several:
+            raise SegdistillError(
+                "train.precision: 16-mixed scales the gradients of one optimizer, and peers and critics have their "
+                "own; use bf16-mixed or 32-true"
+            )
         if recipe.evaluate.slices != "all" and recipe.data.slices is None:
             raise SegdistillError(
                 "evaluate.slices: is for volumes that are read as slices; set data.slices.axis, or leave it at `all`"
@@ -173,7 +179,7 @@ def _complete_term(name: str, term: TermSection, recipe: Recipe) -> None:
     from segdistill.where import WHERE
 
     place = f"terms.{name}"
-    if name in RESERVED or name.startswith("peer ") or " of " in name or name.endswith(" reconstruction"):
+    if is_reserved(name):
         raise SegdistillError(f"{place}: the log has a loss of that name already; choose another")
     term.loss = complete(LOSSES, term.loss, f"{place}.loss")
     if term.projector is not None:

@@ -14,6 +14,7 @@ Settings = dict[str, Any]
 Part = Annotated[Settings, BeforeValidator(lambda part: {"type": part} if isinstance(part, str) else part)]
 """`{type: NAME, setting: value, ...}`; the name alone is the part with its defaults."""
 
+RESERVED = ("segmentation", "total", "holistic", "critic")
 Need = Literal["labels", "several teachers", "unlabelled images", "several sites"]
 
 
@@ -21,6 +22,11 @@ class Section(BaseModel):
     """A part of a recipe: unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+def is_reserved(name: str) -> bool:
+    """Whether the log has, or may have, a loss of that name already, so that no term can have it."""
+    return name in RESERVED or name.startswith("peer ") or " of " in name or name.endswith(" reconstruction")
 
 
 class SplitSection(Section):
@@ -51,7 +57,7 @@ class UnlabelledSection(Section):
     """A folder of images without labels, named as those of the dataset (NAME_0000, NAME_0001, ... or one file each)."""
 
     path: str
-    share: Fraction = 0.5
+    share: Annotated[float, Field(gt=0, lt=1)] = 0.5
     """Of the training samples."""
 
 
@@ -172,7 +178,7 @@ class TermSection(Section):
 class CriticSection(Section):
     """A critic tells the student's answers from the teachers' (structured distillation's holistic term)."""
 
-    weight: NonNegative = 0.1
+    weight: Annotated[float, Field(gt=0)] = 0.1
     width: PositiveInt = 32
     layers: Annotated[int, Field(ge=1, le=5)] = 2
     penalty: NonNegative = 10.0

@@ -13,6 +13,7 @@ from segdistill.align import fuse, resize
 from segdistill.networks.stages import stage_names
 from segdistill.projectors import PROJECTORS
 from segdistill.schedules import Constant
+from segdistill.sections import is_reserved
 from segdistill.teachers.label_map import LabelMap
 
 Stage = str | tuple[str, ...]
@@ -20,7 +21,6 @@ Stage = str | tuple[str, ...]
 
 SELF = "the student itself"
 """The name by which the student is its own teacher; a teacher called `student` is another."""
-RESERVED = ("segmentation", "total", "holistic", "critic")
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def check_terms(terms: Mapping[str, Term], student: nn.Module, teachers: Mapping
         ValueError: one does not; the term, the name and the choices are told.
     """
     for name, term in terms.items():
-        if name in RESERVED or name.startswith("peer ") or " of " in name or name.endswith(" reconstruction"):
+        if is_reserved(name):
             raise ValueError(f"terms.{name}: there is a loss of that name already; choose another")
         if term.teacher_is is not None:
             _check_stages(name, "student", student, (*term.stages(0), *term.stages(1)))

@@ -27,6 +27,7 @@ class Truth:
         self._given = label
         self.label = label.masked_fill(label == UNLABELLED, IGNORE)
         self.regions = regions
+        self.unlabelled = (label == UNLABELLED).flatten(1).all(1)
         acts = label[:, :1] != IGNORE
         self._acts = None if bool(acts.all()) else acts.float()
         self._classes = classes

@@ -52,7 +52,7 @@ def test_a_teacher_that_is_not_finished(refused_teacher: Refused, trained: Any) 
 
 def test_a_teacher_of_other_channels(refused_teacher: Refused, volumes: Write) -> None:
     volumes(channels=("CT", "MR"))
-    told = ["teachers.teacher.run: no image channel 'PET'; the data have CT, MR"]
+    told = ["teachers.teacher.run: ", "no image channel 'PET'", "the data have: CT, MR"]
     refused_teacher("data.path=data", told=told)
 
 

@@ -133,4 +133,7 @@ def test_parity_is_refused_where_there_is_no_published_code_to_follow() -> None:
 def test_kept_recipe_of_a_run_with_parity_loads_again() -> None:
     recipe = Recipe.load("hlfd", overrides=["parity=code", "terms.unified_pixel.weight=0.5"])
     assert recipe.terms["unified_pixel"].weight == 0.5
-    assert Recipe.load(recipe.model_dump(mode="json")) == recipe
+    kept = recipe.model_dump(mode="json")
+    assert Recipe.load(kept) == recipe
+    with pytest.raises(SegdistillError, match="followed the published code"):
+        Recipe.load(kept, overrides=["parity=paper"])

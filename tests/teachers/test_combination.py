@@ -230,6 +230,16 @@ def test_importance_mixes_the_maps_and_is_learned() -> None:
     assert part.pi.grad is not None and part.pi.grad.abs().min() > 0
 
 
+def test_importance_beside_the_student_as_its_own_teacher() -> None:
+    terms = {
+        "own": Term(AttentionTransfer(), (("decoder/1", "logits"),), teacher_is="student"),
+        "hint": Term(AttentionTransfer(), (("decoder/1", "decoder/1"),)),
+    }
+    model = distiller({"a": Teacher(points(3, 1, 2)), "b": Teacher(points(3, 2, 2))}, 2, terms=terms,
+                      combine=Importance(("a", "b")))  # fmt: skip
+    assert model(*batch((4, 4)))["own"] > 0
+
+
 def test_importance_needs_maps_of_one_width() -> None:
     wide = nn.Sequential(nn.Conv2d(1, 5, 1), nn.Conv2d(5, 2, 1))
     name_stages(wide, {"decoder/1": "0"})

@@ -10,12 +10,18 @@ from typing import Any
 import nibabel
 import numpy as np
 import pytest
+import torch
 
 import segdistill
+from segdistill.data.patches import UNLABELLED
+from segdistill.distiller import Distiller
 from segdistill.errors import SegdistillError
+from segdistill.losses.segmentation import DiceCE
+from segdistill.model import Facts, build_network
 from segdistill.recipe import Recipe
 from segdistill.run import Run
 from segdistill.training.distill import distill
+from segdistill.training.prepare import prepare
 from segdistill.training.train import train
 
 Settings = dict[str, Any]
@@ -77,12 +83,14 @@ def test_prediction_does_not_need_the_dropped_file_even_to_be_there(
 
 
 def test_channel_that_the_data_lack(tiny: Settings, both: Run, tmp_path: Path) -> None:
-    with pytest.raises(
-        SegdistillError, match=r"student\.inputs: no image channel 'MR'; the data have CT, PET_SUV"
-    ):
+    with pytest.raises(SegdistillError, match=r"student\.inputs: no image channel 'MR'"):
         alone(tiny, tmp_path / "run", {"student": {"inputs": ["MR"]}})
     with pytest.raises(SegdistillError, match=r"student\.inputs: a channel stands there twice"):
         Recipe.load("student_alone", tiny, {"student": {"inputs": ["CT", "CT"]}})
+    with pytest.raises(
+        SegdistillError, match=r"student\.channels: \['CT', 8\] mixes names .* student\.inputs=\[CT\]"
+    ):
+        Recipe.load("student_alone", tiny, {"student": {"channels": ["CT", 8]}})
     with pytest.raises(SegdistillError, match=r"student\.inputs: expected names"):
         Recipe.load("student_alone", tiny, {"student": {"inputs": [1]}})
 
@@ -144,7 +152,7 @@ def test_images_without_label(tiny: Settings, both: Run, phantom: Path, tmp_path
         source = phantom / "imagesTr" / f"{both.splits.train[0]}_000{channel}.nii.gz"
         shutil.copy(source, folder / f"{name}_000{channel}.nii.gz")
 
-    recipe = taught(tiny, average, data={"unlabelled": {"path": str(folder), "share": 1.0}})
+    recipe = taught(tiny, average, data={"unlabelled": {"path": str(folder), "share": 0.9}, "sites": "^S1"})
     for message, make in told.items():
         make()
         with pytest.raises(SegdistillError, match=message):
@@ -152,7 +160,36 @@ def test_images_without_label(tiny: Settings, both: Run, phantom: Path, tmp_path
     (folder / f"{both.splits.train[0]}_0000.nii.gz").unlink()
     run = distill(recipe, tmp_path / "run")
     losses = [event["loss"] for event in run.events() if event["event"] == "epoch"]
-    assert all(loss["segmentation"] == pytest.approx(0, abs=1e-4) for loss in losses), (
-        "no label, no supervision"
-    )
     assert losses[-1]["response"] > 0, "distillation acts on every voxel"
+    shares = [event["share"] for event in run.events() if event["event"] == "share"]
+    assert all(share["segmentation"] > 0 for share in shares), "measured on images with a label"
+    patches = prepare(recipe).patches()
+    drawn = [patches[number] for number in range(20)]
+    unlabelled = [int(sample["site"]) for sample in drawn if (sample["label"] == UNLABELLED).all()]
+    assert len(unlabelled) > 10 and set(unlabelled) == {-1}, "of no site that is known"
+    without = train(Recipe.load("student_alone", tiny), tmp_path / "alone")
+    same = without.info["dataset"]["fingerprint"] == run.info["dataset"]["fingerprint"]
+    assert same, "the labelled images are the same"
+
+
+def test_supervision_is_the_mean_over_labelled_images(tiny: Settings) -> None:
+    student = build_network({"type": "unet", "channels": [4, 8]}, Facts(2, 1, 2, (16, 16)), "student")
+    distiller = Distiller(student, segmentation=DiceCE()).eval()
+    image, label = torch.randn(3, 1, 16, 16), torch.randint(0, 2, (3, 1, 16, 16))
+    alone = distiller(image[:2], label[:2])["segmentation"]
+    label[2] = UNLABELLED
+    assert distiller(image, label)["segmentation"].item() == pytest.approx(alone.item(), rel=1e-5)
+    nothing = distiller(image, torch.full_like(label, UNLABELLED))["segmentation"]
+    nothing.backward()
+    assert nothing.item() == 0
+
+
+def test_prior_of_other_classes_is_refused(tiny: Settings, halves: Path, tmp_path: Path) -> None:
+    data = {"data": {"path": str(halves)}}
+    left = alone(tiny, tmp_path / "left", data, {"data": {"labels": {"left": 1}}})
+    teachers = {"left": {"run": str(left.path), "classes": ["left"]}}
+    recipe = taught(tiny, teachers, **data, terms={"response": {"loss": "prior_corrected_kl"}})
+    with pytest.raises(
+        SegdistillError, match=r"terms\.response\.loss: prior_corrected_kl .* teachers\.left knows others"
+    ):
+        distill(recipe, tmp_path / "run")

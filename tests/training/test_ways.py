@@ -15,7 +15,7 @@ from segdistill.errors import SegdistillError
 from segdistill.model import BEST, LAST, load_network
 from segdistill.recipe import Recipe
 from segdistill.run import Run
-from segdistill.training import loop
+from segdistill.training import loop, prepare
 from segdistill.training.distill import distill
 from segdistill.training.train import train
 
@@ -37,6 +37,12 @@ WAYS: dict[str, Settings] = {
     },
     "moving average": {
         "teachers": {"average": {"average": {"momentum": 0.9, "final": 1.0}, "view": {}}},
+        "terms": {"masks": {"loss": "bernoulli"}},
+    },
+    "moving average with batch norm": {
+        "student": {"type": "unet_plus_plus", "filters": 2},
+        "data": {"slices": {"axis": 2}, "patch_size": [32, 32]},
+        "teachers": {"average": {"average": {"momentum": 0.9}}},
         "terms": {"masks": {"loss": "bernoulli"}},
     },
     "own stages": {
@@ -94,6 +100,16 @@ def epochs(run: Run) -> list[dict[str, Any]]:
     return [event for event in run.events() if event["event"] == "epoch"]
 
 
+def test_measuring_shares_changes_nothing(way: Callable[..., Recipe], tmp_path: Path) -> None:
+    """Batch norm sees the batch of the measurement, too; its statistics must not."""
+    name = "moving average with batch norm"
+    runs = [
+        distill(way(name, train={"share_every": every}), tmp_path / str(every)) for every in (0, 1)
+    ]  # fmt: skip
+    own, other = (weights(run) for run in runs)
+    assert all(torch.equal(own[key], other[key]) for key in own)
+
+
 @pytest.mark.parametrize("name", WAYS)
 def test_ends_with_the_same_weights_after_an_interruption(
     name: str, way: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -141,6 +157,38 @@ def test_one_peer_for_every_site(way: Callable[..., Recipe], tmp_path: Path) -> 
         "total",
     }
     assert all(value > 0 for value in epochs(run)[-1]["loss"].values()), "each batch has both sites"
+
+
+def test_one_site_is_told_and_many_are_refused(
+    way: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = distill(way("peer of each site", data={"sites": "^S"}), tmp_path / "run")
+    told = [event["message"] for event in run.events() if event["event"] == "warning"]
+    assert any("data.sites finds one site in the names of the training cases (S)" in each for each in told)
+    monkeypatch.setattr(prepare, "MOST_SITES", 3)
+    with pytest.raises(SegdistillError, match=r"data\.sites: .* finds 4 sites \(P000, .* at most 3"):
+        distill(way("peer of each site", data={"sites": "P[0-9]+"}), tmp_path / "refused")
+
+
+def test_several_optimizers_and_the_scaler_of_half_precision(way: Callable[..., Recipe]) -> None:
+    with pytest.raises(
+        SegdistillError, match=r"train\.precision: 16-mixed scales .* one optimizer.*bf16-mixed"
+    ):
+        way("peer", train={"precision": "16-mixed"})
+
+
+def test_relations_of_a_batch_need_a_batch(way: Callable[..., Recipe], tmp_path: Path) -> None:
+    terms = {"relation": {"loss": "batch_similarity", "student": "encoder/2"}}
+    with pytest.raises(
+        SegdistillError, match=r"terms\.relation\.loss: batch_similarity .* needs 2; .* leaves 1"
+    ):
+        distill(way("moving average", terms=terms, train={"accumulate": 4}), tmp_path / "run")
+
+
+def test_critic_alone_distils(way: Callable[..., Recipe], tmp_path: Path) -> None:
+    recipe = way("critic")
+    recipe.terms = {}
+    assert distill(recipe, tmp_path / "run").info["kind"] == "distilled"
 
 
 def test_average_follows_the_student(way: Callable[..., Recipe], tmp_path: Path) -> None:

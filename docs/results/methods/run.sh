@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # A first look: five methods against the same student alone, on two sets, one seed, a small budget. A sanity check, no comparison.
-# Usage: SEGDISTILL_DATA=FOLDER ./run.sh OUT     (resumes where it was interrupted)
+# Teachers have a longer budget than students. Usage: SEGDISTILL_DATA=FOLDER ./run.sh OUT [SET]    (resumes where it stopped)
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-root=${1:?"usage: run.sh OUT"}
+root=${1:?"usage: run.sh OUT [ulcer|hippocampus]"}
 export OMP_WAIT_POLICY=PASSIVE SEGDISTILL_STORE=$root/preprocessed
 : "${SEGDISTILL_DATA:?"the folder that holds Task04_Hippocampus and FootUlcer"}"
 segdistill=${SEGDISTILL:-segdistill}
@@ -16,17 +16,17 @@ one() { # name command words... : train, or go on, unless it is finished
   $segdistill evaluate "$out/$name" > /dev/null
 }
 
-study() { # set folder patch-for-hlfd
-  local set=$1 folder=$2 patch=$3
+study() { # set folder patch-for-hlfd epochs-of-teachers
+  local set=$1 folder=$2 patch=$3 longer="train.epochs=$4"
   out=$root/$set
   local words=("$here/$set.yaml" "data.path=$SEGDISTILL_DATA/$folder")
-  one teacher train student_alone "${words[@]}" "student={type: unet, channels: [24, 48, 96, 96, 96]}"
+  one teacher train student_alone "${words[@]}" "$longer" "student={type: unet, channels: [24, 48, 96, 96, 96]}"
   one alone train student_alone "${words[@]}" "$light"
   for method in hinton cwd attention_transfer; do
     one $method distill $method "${words[@]}" "$light" "teachers.teacher.run=$out/teacher"
   done
-  one swin_unetr train student_alone "${words[@]}" "student={type: swin_unetr, feature_size: 12, window: 4}"
-  one h_denseformer train student_alone "${words[@]}" "student={type: h_denseformer, filters: 16, depth: 12}"
+  one swin_unetr train student_alone "${words[@]}" "$longer" "student={type: swin_unetr, feature_size: 12, window: 4}"
+  one h_denseformer train student_alone "${words[@]}" "$longer" "student={type: h_denseformer, filters: 16, depth: 12}"
   one teach_former distill teach_former "${words[@]}" "$light" teachers.unetr=null "teachers.unet.run=$out/teacher" \
     "teachers.swin_unetr={run: $out/swin_unetr}" "teachers.h_denseformer={run: $out/h_denseformer}"
   # HLFD names stages of its own two networks, whose strides ask for sides divisible by 32.
@@ -38,5 +38,5 @@ study() { # set folder patch-for-hlfd
   $segdistill report "$out"/{hinton,cwd,attention_transfer,teach_former,hlfd,alone,resnet_alone} --out "$out/report"
   "$here/../keep.sh" "$out" "$here/$set"
 }
-study ulcer FootUlcer '[128, 128]'
-study hippocampus Task04_Hippocampus '[32, 64, 32]'
+[[ ${2:-ulcer} != ulcer ]] || study ulcer FootUlcer '[128, 128]' 25
+[[ ${2:-hippocampus} != hippocampus ]] || study hippocampus Task04_Hippocampus '[32, 64, 32]' 15

@@ -51,14 +51,14 @@ def list_command(
     console, table = Console(), Table()
     narrow = console.width < WIDE and "reference" in shown
     if narrow:
-        shown.remove("reference")
+        shown = [key for key in shown if key not in ("reference", "kind")]
     for key in shown:
         table.add_column(key, no_wrap=key in ("name", "kind", "status"), overflow="fold")
     for row in found:
         table.add_row(*[escape(_told(row[key])) for key in shown])
     console.print(table)
     if narrow:
-        console.print("References: in a terminal of 120 columns, or by --json.", style="dim")
+        console.print("Kinds and references: in a terminal of 120 columns, or by --json.", style="dim")
 
 
 def _told(value: Any) -> str:

@@ -84,7 +84,7 @@ class Patches:
         augmentation: None: none.
         slices: volumes read as slices; None: as they are.
         sites: the site of each case. Sample n is then of site n modulo their number, in alphabetical order, so that
-            every batch has all of them; samples say the number of their site.
+            every batch of as many samples has all of them; samples say the number of their site, -1 without label.
         unlabelled: cases without label, whose samples have UNLABELLED everywhere in the label.
         unlabelled_share: probability that a sample is drawn from those.
         spacing: mm along each axis of the stored images; small rotations are then rigid in mm.
@@ -202,7 +202,8 @@ class Patches:
             "label": np.ascontiguousarray(label, dtype=np.int16),
         }
         if self._by_site:
-            sample["site"] = np.array(number % len(self._by_site), dtype=np.int64)
+            unknown = case.label is None  # an image without label is of no site that we know
+            sample["site"] = np.array(-1 if unknown else number % len(self._by_site), dtype=np.int64)
         return sample
 
     def _read(self, array: np.ndarray, place: Place, order: int) -> np.ndarray:

@@ -5,6 +5,7 @@ A plan is enough to prepare a new image for prediction without the dataset that 
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -112,7 +113,11 @@ class Plan:
         known = [channel.name for channel in self.channels]
         for name in names:
             if name not in known:
-                raise SegdistillError(f"{place}: no image channel {name!r}; the data have {', '.join(known)}")
+                near = difflib.get_close_matches(name, known, n=1)
+                hint = f"; did you mean {near[0]!r}?" if near else ""
+                raise SegdistillError(
+                    f"{place}: no image channel {name!r}{hint} (the data have: {', '.join(known)})"
+                )
         return tuple(known.index(name) for name in names)
 
     def seen_by(self, numbers: Sequence[int] | None) -> Plan:

@@ -18,7 +18,7 @@ from segdistill.data.preprocessing import preprocess_case
 from segdistill.errors import SegdistillError
 from segdistill.evaluation.predict import Predictor, decide
 from segdistill.evaluation.sliding_window import evaluating
-from segdistill.networks.stages import _stages, first_output, resolve
+from segdistill.networks.stages import first_output, resolve, stage_table
 
 DEEPEST = "encoder/deepest"
 Over = Literal["predicted", "reference"]
@@ -80,7 +80,7 @@ class _StageGradients(ModelWithHooks):
         self, x: Tensor, class_idx: int | None = None, retain_graph: bool = False, **kwargs: Any
     ) -> tuple[Tensor, tuple[Tensor], tuple[Tensor]]:
         assert class_idx is not None
-        module, reading = _stages(self.model)[self.stage]
+        module, reading = stage_table(self.model)[self.stage]
         outputs: list[Any] = []
         leaves: list[Tensor] = []
 

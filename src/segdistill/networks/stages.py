@@ -50,7 +50,7 @@ def name_stages(module: nn.Module, names: Mapping[str, str | tuple[str, Reading]
 
 def stage_names(network: nn.Module) -> tuple[str, ...]:
     """All stage names of `network` in forward order, aliases last."""
-    table = _stages(network)
+    table = stage_table(network)
     aliases = [alias for alias in ("encoder/deepest", "decoder/last") if _alias(alias, table) is not None]
     return (*table, *aliases)
 
@@ -60,7 +60,7 @@ def resolve(network: nn.Module, name: str) -> str:
 
     Raises ValueError listing the choices for a name that means nothing here.
     """
-    table = _stages(network)
+    table = stage_table(network)
     if name in table:
         return name
     found = _alias(name, table)
@@ -85,7 +85,7 @@ def catch(network: nn.Module, names: Iterable[str]) -> Iterator[dict[str, Tensor
     gradient history. Raises ValueError for an unknown stage, and on leaving if a stage did not run although
     the network did.
     """
-    table = _stages(network)
+    table = stage_table(network)
     maps: dict[str, Tensor] = {}
     wanted: dict[nn.Module, list[tuple[str, Reading | None]]] = {}
     asked = list(dict.fromkeys(names))
@@ -139,7 +139,7 @@ def heads_of(output: Any) -> list[Tensor]:
     return [head.float() for head in heads]
 
 
-def _stages(network: nn.Module) -> dict[str, Stage]:
+def stage_table(network: nn.Module) -> dict[str, Stage]:
     """Stages as the network or the table of `name_stages` tells them; `logits` is always there, last."""
     named: Mapping[str, str | tuple[str, Reading]] | None = getattr(network, _TABLE, None)
     table: dict[str, Stage] = {}

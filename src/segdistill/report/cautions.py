@@ -160,7 +160,7 @@ def silent_term(evidence: Evidence) -> Iterator[Caution]:
                     f"gets at most {fixed(100 * max(values), 2)} % of the student's gradient, so it teaches"
                 )
                 advice = "next to nothing. Raise its weight, or choose another norm."
-            elif values and min(values) > ALMOST_ALL and len(shares[0]) > 1:
+            elif values and min(values) > ALMOST_ALL and any(len(share) > 1 for share in shares):
                 told = f"takes at least {fixed(100 * min(values))} % of the student's gradient, so all else"
                 advice = "teaches next to nothing. Lower its weight."
             else:

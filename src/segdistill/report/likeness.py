@@ -46,9 +46,11 @@ def without_seed(name: str) -> str:
 
 def _comparable(recipe: Mapping[str, Any]) -> dict[str, Any]:
     # The weight of the segmentation loss belongs to the method (1 - alpha).
-    left_out = CIRCUMSTANCE | {"train.seed", "segmentation.weight", "data.unlabelled"}
+    # Images without label do too: a student alone has no use for them.
+    left_out = CIRCUMSTANCE | {"train.seed", "segmentation.weight"}
     parts = {key: recipe[key] for key in ("data", "train", "segmentation", "evaluate") if key in recipe}
-    return {key: value for key, value in _flat(parts).items() if key not in left_out}
+    flat = _flat(parts).items()
+    return {k: v for k, v in flat if k not in left_out and not k.startswith("data.unlabelled")}
 
 
 def _flat(value: Mapping[str, Any], before: str = "") -> dict[str, Any]:

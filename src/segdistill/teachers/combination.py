@@ -109,8 +109,12 @@ class Importance(nn.Module):
         self.pi = nn.Parameter(torch.zeros(len(names)))
 
     def forward(self, answers: Mapping[str, Tensor], scores: Mapping[str, float]) -> Shares:
-        chosen = [self.names.index(name) for name in answers]
-        return dict(zip(answers, self.pi[chosen].softmax(0).unbind(0), strict=True)) if answers else {}
+        known = [name for name in answers if name in self.names]
+        shares: dict[str, float | Tensor] = dict.fromkeys(answers, 1.0)  # the student as its own teacher
+        if known:
+            chosen = self.pi[[self.names.index(name) for name in known]].softmax(0)
+            shares |= zip(known, chosen.unbind(0), strict=True)
+        return shares
 
 
 def entropy(probabilities: Tensor) -> Tensor:

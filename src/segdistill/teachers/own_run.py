@@ -48,7 +48,9 @@ def load(
         raise SegdistillError(
             f"{place}: {run.path} was trained on {theirs.spatial_dims}-D images, these are {plan.spatial_dims}-D"
         )
-    inputs = plan.numbers_of([channel.name for channel in theirs.channels], place)
+    inputs = plan.numbers_of(
+        [channel.name for channel in theirs.channels], f"{place}: {run.path} was trained with it"
+    )
     seen = plan.seen_by(inputs)
     _same_processing(place, run, _processing(theirs), _processing(seen))
     labels = label_map(plan, theirs.classes, theirs.regions, classes, f"teachers.{name}.classes", run.path)
@@ -70,13 +72,17 @@ def load(
             f"{place}: {type(network).__name__} of {run.path} is made for patches of {list(fixed)}, "
             f"the recipe has data.patch_size {list(facts.image_size)}; use the teacher's size"
         )
+    try:
+        intensities = IntensityMap.between(seen.channels, theirs.channels)
+    except ValueError as error:
+        raise SegdistillError(f"{place}: {run.path}: {error}") from error
     everything = inputs == tuple(range(len(plan.channels)))
     return Teacher(
         network,
         weight,
         run.path,
         inputs=None if everything else inputs,
-        intensities=IntensityMap.between(seen.channels, theirs.channels),
+        intensities=intensities,
         labels=labels,
         score=best_dice(run),
     )

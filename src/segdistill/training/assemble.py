@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,20 +17,17 @@ from segdistill.errors import SegdistillError
 from segdistill.losses import LOSSES, SEGMENTATION_LOSSES
 from segdistill.model import Facts, build_network
 from segdistill.networks.stages import first_output
-from segdistill.parts import build, class_of, unknown
+from segdistill.parts import build, class_of
 from segdistill.phases import Phase, spread
 from segdistill.projectors import PROJECTORS
 from segdistill.recipe import Recipe
 from segdistill.schedules import WEIGHTS, Constant
 from segdistill.sections import Stages, TermSection
-from segdistill.teachers import own_run
-from segdistill.teachers.average import Average
 from segdistill.teachers.combination import COMBINATIONS
-from segdistill.teachers.peer import Peer
 from segdistill.teachers.teacher import Teacher
-from segdistill.teachers.view import View
 from segdistill.term import Stage, Term
 from segdistill.training.prepare import Prepared, class_prior
+from segdistill.training.teachers import as_teacher
 from segdistill.where import WHERE
 
 
@@ -71,7 +65,8 @@ def assemble(
     for name, teacher in known.items():
         seen = example if teacher.inputs is None else example[:, list(teacher.inputs)]
         _takes(teacher.network, seen, f"teachers.{name}", None if teacher.labels else facts.out_channels)
-    given = _given(data)
+    given = _given(data, known)
+    _samples_enough(recipe)
     try:
         return Distiller(
             student,
@@ -125,7 +120,7 @@ def critic(recipe: Recipe, teachers: Mapping[str, Teacher], facts: Facts) -> tup
     return made, section.weight
 
 
-def _given(data: Prepared) -> dict[str, Any]:
+def _given(data: Prepared, teachers: Mapping[str, Teacher]) -> dict[str, Any]:
     """What losses and weights may ask of the data; the shares of the classes are counted only if one does."""
     given: dict[str, Any] = {"regions": data.plan.regions}
     for name, section in data.recipe.terms.items():
@@ -136,8 +131,29 @@ def _given(data: Prepared) -> dict[str, Any]:
                     f"terms.{name}.loss: {section.loss['type']} is for exclusive classes, and these data have "
                     "overlapping regions"
                 )
+            heard = [
+                t for t, teacher in teachers.items() if teacher.labels and t in (section.teachers or teachers)
+            ]
+            if heard:
+                raise SegdistillError(
+                    f"terms.{name}.loss: {section.loss['type']} corrects by the shares of the student's classes, and "
+                    f"teachers.{heard[0]} knows others; let the term listen to teachers of the same classes"
+                )
             given["class_prior"] = class_prior(data.store, data.splits.train, data.plan.out_channels)
     return given
+
+
+def _samples_enough(recipe: Recipe) -> None:
+    """See that losses which compare the samples of a batch have some to compare."""
+    train = recipe.train
+    at_once = recipe.data.batch_size // (train.devices * train.nodes * train.accumulate)
+    for name, section in recipe.terms.items():
+        least = getattr(LOSSES[section.loss["type"]].part, "least_samples", 1)
+        if at_once < least:
+            raise SegdistillError(
+                f"terms.{name}.loss: {section.loss['type']} compares the samples of a batch and needs {least}; "
+                f"data.batch_size {recipe.data.batch_size} over devices and train.accumulate leaves {at_once}"
+            )
 
 
 def _scores_known(teachers: Mapping[str, Teacher]) -> None:
@@ -179,70 +195,6 @@ def term(name: str, section: TermSection, given: Mapping[str, Any]) -> Term:
         projector=projector,
         project_always=always,
     )
-
-
-def as_teacher(
-    name: str, data: Prepared, student: nn.Module, given: nn.Module | Teacher | None
-) -> Teacher:  # fmt: skip
-    """The teacher of that name: the caller's own network, the run that the recipe names, a peer or a moving average."""
-    section, plan = data.recipe.teachers[name], data.plan
-    if isinstance(given, Teacher):
-        return given
-    view = None if section.view is None else View(**section.view)
-    if section.average is not None:
-        average = Average(section.average.momentum, section.average.final)
-        return Teacher(copy.deepcopy(student), section.weight, inputs=data.inputs, view=view, average=average)
-    place = f"teachers.{name}"
-    named = (section.network or {}).get("inputs")
-    inputs = None if named is None else plan.numbers_of(named, f"{place}.network.inputs")
-    if section.peer is not None:
-        peer = Peer(
-            section.peer.detach, None if section.peer.site is None else _site(section.peer.site, data, place)
-        )
-        if given is None and section.network is None:
-            if data.recipe.student["type"] == "python":
-                raise SegdistillError(
-                    f"{place}.network: is required, since the student is a network of your own"
-                )
-            given, inputs = build_network(data.recipe.student, data.facts, f"{place}.network"), data.inputs
-        if given is None:
-            given = network_of(section.network or {}, data, f"{place}.network")
-        return Teacher(given, section.weight, inputs=inputs, view=view, peer=peer)
-    if given is not None:
-        classes = section.classes
-        labels = None if classes is None else own_run.label_map(
-            plan, _named(classes), plan.regions, classes, f"{place}.classes", Path(name)
-        )  # fmt: skip
-        return Teacher(given, section.weight, inputs=inputs, labels=labels, view=view)
-    if section.run is None:
-        raise SegdistillError(f"{place}.run: is required (the folder of a run, from `segdistill train`)")
-    teacher = own_run.load(
-        section.run, plan, data.facts, name=name, weight=section.weight, classes=section.classes
-    )
-    return replace(teacher, view=view)
-
-
-def network_of(part: Mapping[str, Any], data: Prepared, place: str) -> nn.Module:
-    """A network for these data, which may see other image channels than the student."""
-    named = part.get("inputs")
-    channels = len(data.plan.channels if named is None else data.plan.numbers_of(named, f"{place}.inputs"))
-    return build_network(part, replace(data.facts, in_channels=channels), place)
-
-
-def _named(classes: list[str] | dict[str, Any]) -> list[str]:
-    """The classes of a network that comes without a record: those that are named, in this order."""
-    names = classes.values() if isinstance(classes, dict) else classes
-    flat = [name for each in names for name in ([each] if isinstance(each, str) else each)]
-    return list(dict.fromkeys(flat))
-
-
-def _site(name: str, data: Prepared, place: str) -> int:
-    known = sorted({data.sites[case] for case in data.splits.train}) if data.sites else []
-    if name not in known:
-        raise SegdistillError(
-            f"{place}.peer.site: {unknown(name, known)}; data.sites finds them in the cases' names"
-        )
-    return known.index(name)
 
 
 def _stage(stages: Stages) -> Stage:

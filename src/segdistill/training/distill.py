@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ from segdistill.errors import SegdistillError
 from segdistill.recipe import Recipe
 from segdistill.run import IfExists, Run
 from segdistill.teachers.teacher import Teacher
-from segdistill.training.assemble import assemble, network_of
+from segdistill.training.assemble import assemble
 from segdistill.training.prepare import prepare
+from segdistill.training.teachers import network_of
 from segdistill.training.train import train
 
 
@@ -62,8 +64,27 @@ def distill(
     for name in missing:
         run = Path(recipe.teachers[name].run or "")
         Console(stderr=True).print(f"teacher {name} first, in {run}", highlight=False, markup=False)
-        train(teacher_recipe(recipe, name), run, if_exists="resume" if Run(run).exists else "fail")
+        if near := _like(run):
+            Console(stderr=True).print(
+                f"note: did you mean {near}, which exists?", highlight=False, markup=False
+            )
+        try:
+            train(teacher_recipe(recipe, name), run, if_exists="resume" if Run(run).exists else "fail")
+        except SegdistillError as error:
+            raise SegdistillError(
+                f"teachers.{name}, which is trained first: {error} (its folder is teachers.{name}.run, its budget "
+                f"teachers.{name}.train)"
+            ) from error
     return train(recipe, out, if_exists=if_exists, student=student, teachers=own)
+
+
+def _like(run: Path) -> Path | None:
+    """A finished run beside a folder that is not there, with a name much like it."""
+    if run.exists() or not run.parent.is_dir():
+        return None
+    runs = [other.name for other in run.parent.iterdir() if Run(other).trained]
+    close = difflib.get_close_matches(run.name, runs, n=1)
+    return run.with_name(close[0]) if close else None
 
 
 def trained_run(recipe: Recipe, name: str, out: Path) -> bool:

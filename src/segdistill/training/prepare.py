@@ -14,6 +14,7 @@ from torch import nn
 from segdistill.data import open_dataset
 from segdistill.data.augmentation import Augmentation
 from segdistill.data.dataset import Dataset
+from segdistill.data.fingerprint import fingerprint
 from segdistill.data.patches import Patches
 from segdistill.data.plan import Plan, make_plan
 from segdistill.data.preprocessing import preprocess
@@ -25,6 +26,7 @@ from segdistill.errors import SegdistillError
 from segdistill.model import Facts, resolve_network
 from segdistill.recipe import Recipe
 
+MOST_SITES = 32
 LARGEST_PATCH = {2: 256, 3: 64}
 PATCH_MULTIPLE = 16
 
@@ -38,6 +40,7 @@ class Prepared:
         facts: what the student must know of the data.
         inputs: numbers of the channels that the student sees; None: all.
         sites: the site of each case, where the recipe finds it.
+        fingerprint: of the labelled cases and the plan; the store's own also tells which others there are.
     """
 
     recipe: Recipe
@@ -48,6 +51,7 @@ class Prepared:
     slices: Slices | None
     inputs: tuple[int, ...] | None = None
     sites: dict[str, str] | None = None
+    fingerprint: str = ""
 
     @property
     def plan(self) -> Plan:
@@ -93,7 +97,7 @@ def prepare(recipe: Recipe, *, student: nn.Module | None = None) -> Prepared:
     slices = None if recipe.data.slices is None else Slices(**recipe.data.slices.model_dump())
     if slices is not None and dataset.spatial_dims != 3:
         raise SegdistillError(f"data.slices: {dataset.path} has photographs already; slices are for volumes")
-    splits = split(recipe, dataset)
+    splits, labelled = split(recipe, dataset), dataset
     if recipe.data.unlabelled is not None:
         more = unlabelled_cases(Path(recipe.data.unlabelled.path), dataset)
         dataset = replace(dataset, cases=(*dataset.cases, *more))
@@ -110,6 +114,7 @@ def prepare(recipe: Recipe, *, student: nn.Module | None = None) -> Prepared:
     if slices is not None and recipe.data.spacing == "median":
         plan = _slice_distance_kept(plan, slices)
     store = preprocess(dataset, plan, store_root(recipe), workers=workers(recipe))
+    known = fingerprint(labelled, plan, store_root(recipe))
     sites = sites_of(recipe, dataset)
     recipe = with_a_peer_for_each(recipe, sorted({sites[name] for name in splits.train}) if sites else [])
     recipe.data.patch_size = list(_patch_size(recipe, plan, slices))
@@ -126,7 +131,7 @@ def prepare(recipe: Recipe, *, student: nn.Module | None = None) -> Prepared:
         recipe.student = {"type": "python", "class": type(student).__qualname__} | own
     else:
         recipe.student = resolve_network(recipe.student, facts, "student")
-    return Prepared(recipe, dataset, splits, store, facts, slices, inputs, sites)
+    return Prepared(recipe, dataset, splits, store, facts, slices, inputs, sites, known)
 
 
 def class_prior(store: Store, cases: Sequence[str], classes: int) -> tuple[float, ...]:
@@ -142,6 +147,12 @@ def class_prior(store: Store, cases: Sequence[str], classes: int) -> tuple[float
 def with_a_peer_for_each(recipe: Recipe, sites: Sequence[str]) -> Recipe:
     """A copy of the recipe in which a peer of `site: each` is one peer for every site; terms listen to all of them."""
     recipe = recipe.model_copy(deep=True)
+    for_each = any(section.peer and section.peer.site == "each" for section in recipe.teachers.values())
+    if for_each and len(sites) > MOST_SITES:
+        raise SegdistillError(
+            f"data.sites: {recipe.data.sites!r} finds {len(sites)} sites ({', '.join(sites[:4])}, ...), and each would "
+            f"have a peer; at most {MOST_SITES}: mend the regular expression"
+        )
     for name, section in list(recipe.teachers.items()):
         if section.peer is None or section.peer.site != "each":
             continue
@@ -160,6 +171,8 @@ def with_a_peer_for_each(recipe: Recipe, sites: Sequence[str]) -> Recipe:
 
 def sites_of(recipe: Recipe, dataset: Dataset) -> dict[str, str] | None:
     """The site of each labelled case, found by `data.sites` in its name; None where the recipe does not ask.
+
+    Where the expression finds nothing but the empty text, the site is `all`.
 
     Raises:
         SegdistillError: no regular expression, or a case in which it finds nothing.
@@ -181,7 +194,7 @@ def sites_of(recipe: Recipe, dataset: Dataset) -> dict[str, str] | None:
                 "its first group, or the whole match, is the site"
             )
         if found is not None:
-            sites[case.id] = found.group(1) if pattern.groups else found.group(0)
+            sites[case.id] = (found.group(1) if pattern.groups else found.group(0)) or "all"
     return sites
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
+
+import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from segdistill.data.patches import Patches
+from segdistill.data.patches import UNLABELLED, Patches
 from segdistill.distiller import Distiller
 from segdistill.recipe import Recipe
 from segdistill.run import Run
 
 LOW, HIGH = 0.01, 0.99
+AT_MOST = 4  # samples; relations of a batch need some
 UNSEEN = 2**40  # numbers of samples that training does not reach
 
 
@@ -25,20 +29,32 @@ def watch_shares(
     at_once = recipe.data.batch_size // (
         fabric.world_size * recipe.train.accumulate
     )  # what memory is known to hold
-    drawn = [patches[UNSEEN + number] for number in range(min(2, at_once))]
+    drawn = labelled_samples(patches, min(AT_MOST, at_once))
     batch = {key: torch.stack([torch.as_tensor(d[key]) for d in drawn]) for key in drawn[0]}
     batch = fabric.to_device(batch)
+    # Statistics of batch norm would move by a batch that a resumed run never sees.
+    kept = [(buffer, buffer.clone()) for buffer in distiller.buffers()]
     with fabric.autocast():
         found = gradient_shares(distiller, batch["image"], batch["label"], float(epoch), batch.get("site"))
+    for buffer, before in kept:
+        buffer.copy_(before)
     distiller.left_out = {}
+    if not found:
+        return  # a phase in which the student does not learn
     events = run.events()
     run.log("share", epoch=epoch, share=found)
     told = {event.get("term") for event in events if event["event"] == "warning"}
-    before = [warnings(event["share"]) for event in events if event["event"] == "share"]
+    earlier = [warnings(event["share"]) for event in events if event["event"] == "share"]
     last = epoch + 1 == recipe.train.epochs
     for name, message in warnings(found).items():
-        if name not in told and (last or (before and name in before[-1])):
+        if name not in told and (last or (earlier and name in earlier[-1])):
             run.warn(message, epoch=epoch, term=name)
+
+
+def labelled_samples(patches: Patches, count: int) -> list[dict[str, np.ndarray]]:
+    """The first samples that training does not reach, those without label left out: they have no supervised loss."""
+    drawn = (patches[UNSEEN + number] for number in itertools.count())
+    return list(itertools.islice((one for one in drawn if (one["label"] != UNLABELLED).any()), count))
 
 
 def gradient_shares(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
@@ -107,7 +108,9 @@ def writing(fabric: Fabric, recipe: Recipe, out: Path, if_exists: IfExists) -> I
         yield Run(out)
         return
     with Run(out).locked():
-        run = Run.create(out, recipe, kind="distilled" if recipe.terms else "alone", if_exists=if_exists)
+        run = Run.create(
+            out, recipe, kind="distilled" if recipe.terms or recipe.critic else "alone", if_exists=if_exists
+        )
         fabric.barrier()
         yield run
 
@@ -137,7 +140,8 @@ def loaders(recipe: Recipe) -> int:
 def must_be_the_same(run: Run, data: Prepared) -> None:
     """Raise where a run that is gone on with was begun on other images or splits."""
     begun = run.info.get("dataset")
-    if begun and (begun["fingerprint"] != data.store.fingerprint or run.splits != data.splits):
+    same_store = begun is None or begun.get("store", data.store.fingerprint) == data.store.fingerprint
+    if begun and (begun["fingerprint"] != data.fingerprint or not same_store or run.splits != data.splits):
         raise SegdistillError(
             f"{run.path} was begun on other images or splits than {data.dataset.path} gives now; bring those back, or "
             "begin anew with --overwrite or another --out"
@@ -150,17 +154,28 @@ def record(run: Run, data: Prepared, distiller: Distiller) -> None:
     data.splits.save(run.file("splits.json"))
     part = data.recipe.student
     run.update(
-        dataset={"name": data.dataset.name, "fingerprint": data.store.fingerprint},
+        dataset={
+            "name": data.dataset.name,
+            "fingerprint": data.fingerprint,
+            "store": data.store.fingerprint,
+        },
         network=part["type"],
         architecture=describe(distiller.student, part, data.facts),
         teachers={
             name: source_of(teacher) for name, teacher in distiller.teachers.items() if not teacher.learns
         },
+        learning={name: kind_of(teacher) for name, teacher in distiller.teachers.items() if teacher.learns},
         status="training",
     )
     if run.events():
         run.log("note", message="resumed")
         return
+    here = {data.sites[name] for name in data.splits.train} if data.sites else set()
+    if len(here) == 1:
+        run.warn(
+            f"data.sites finds one site in the names of the training cases ({min(here)}), so nothing is learned "
+            "between sites; say by data.sites where the site stands in a name"
+        )
     for row in distiller.pairing:
         run.log("pair", **row)
         own, other = f"{row['student_map']} of the student", f"{row['teacher_map']} of {row['teacher']}"
@@ -188,6 +203,13 @@ def exceeds(patch: Sequence[int], data: Prepared, case: str) -> bool:
     shape = data.store.case(case).image.shape[1:]
     seen = [n for axis, n in enumerate(shape) if data.slices is None or axis != data.slices.axis]
     return any(n < side for n, side in zip(seen, patch, strict=True))
+
+
+def kind_of(teacher: Teacher) -> dict[str, Any]:
+    """What a teacher is that learns meanwhile and has no folder."""
+    kind = "peer" if teacher.peer is not None else "moving average of the student"
+    size = sum(p.numel() for p in teacher.network.parameters())
+    return {"kind": kind, "network": type(teacher.network).__name__, "parameters": size}
 
 
 def source_of(teacher: Teacher) -> str:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from segdistill.losses.relation.prototypes import check_label, pair_mean, prototypes
+from segdistill.losses.relation.prototypes import check_label, labelled_voxels, pair_mean, prototypes
 
 
 def test_mean_of_each_class() -> None:
@@ -27,3 +27,12 @@ def test_label_on_another_grid_is_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="on the grid of the maps"):
         check_label(torch.zeros(2, 5, 4, 4), torch.zeros(shape))
     check_label(torch.zeros(2, 5, 4, 4), torch.zeros(2, 3, 4, 4))
+
+
+def test_labelled_voxels_of_maps_of_two_widths() -> None:
+    label, where = torch.zeros(1, 3, 2, 2, dtype=torch.float64), torch.tensor([[[[1.0, 0.0], [0.5, 1.0]]]])
+    label[0, 1, 0, 1] = 1
+    own, other, planes, weight = labelled_voxels(torch.ones(1, 2, 2, 2), torch.ones(1, 5, 2, 2), label, where)
+    assert own.shape == (1, 2, 4) and other.shape == (1, 5, 4)
+    assert planes.dtype == torch.float32 and planes[0, 1].tolist() == [0, 1, 0, 0]
+    assert weight.tolist() == [[1, 0, 0.5, 1]]

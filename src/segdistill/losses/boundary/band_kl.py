@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
-import torch
 from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
 from segdistill.losses.boundary.band import band
 from segdistill.losses.boundary.planes import check_planes
+from segdistill.losses.boundary.weighted_kl import weighted_kl
 from segdistill.losses.response.kl import KL
 
 
@@ -52,8 +52,5 @@ class BandKL:
         where: Float[Tensor, "batch 1 *space"] | None = None,
     ) -> Float[Tensor, ""]:
         check_planes(label, student)
-        precision = torch.promote_types(student.dtype, torch.float32)
-        weight = band(label, self.width).to(precision)
-        weight = weight if where is None else weight * where
         kl = KL(temperature=self.temperature, direction=self.direction)
-        return kl(student.to(precision), teacher.to(precision), weight)
+        return weighted_kl(kl, student, teacher, band(label, self.width), where)

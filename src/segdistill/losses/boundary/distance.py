@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from jaxtyping import Float
+from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
 from segdistill.losses.boundary.planes import labelled, touching
@@ -20,13 +22,10 @@ def signed_distance(
     count as cubes, whatever their spacing. Foreground is every class but plane 0; with `regions`, every region.
     Computed on the CPU, O(N).
     """
-    from monai.transforms.utils import distance_transform_edt  # here, as it takes seconds to import
-
     precision = torch.promote_types(planes.dtype, torch.float32)
     touch = touching(planes, regions)
-    distance = distance_transform_edt(~touch[:, 0].cpu())  # a sample a channel
-    assert isinstance(distance, Tensor)
-    distance = distance.to(precision).to(planes.device)[:, None]
+    away = np.stack([distance_transform_edt(sample) for sample in ~touch[:, 0].cpu().numpy()])
+    distance = torch.from_numpy(away).to(precision).to(planes.device)[:, None]
     reached = touch.flatten(1).any(1).view(-1, *(1,) * (planes.ndim - 1)) & labelled(planes, regions)
     distance = distance.masked_fill(~reached, torch.inf)
     foreground = (planes if regions else planes[:, 1:]).any(1, keepdim=True)

@@ -25,6 +25,8 @@ class BatchSimilarity:
     and gives 0. The effective batch is that of one device.
     """
 
+    least_samples: ClassVar[int] = 2
+
     needs_equal_width: ClassVar[bool] = False
 
     def __call__(

@@ -8,9 +8,7 @@ from typing import ClassVar
 from jaxtyping import Float
 from torch import Tensor
 
-from segdistill.losses.reduction import check_pair
-from segdistill.losses.relation.prototypes import check_label, pair_mean, prototypes
-from segdistill.losses.relation.voxels import voxels
+from segdistill.losses.relation.prototypes import labelled_voxels, pair_mean, prototypes
 from segdistill.losses.unit import unit
 
 
@@ -37,11 +35,8 @@ class ClassContrast:
         label: Float[Tensor, "batch class *space"],
         where: Float[Tensor, "batch 1 *space"] | None = None,
     ) -> Float[Tensor, ""]:
-        check_pair(student, teacher, any_width=True)
-        check_label(student, label)
-        own, weight = voxels(student, where)
-        other, _ = voxels(teacher, where)
-        planes = label.flatten(2).to(own.dtype) * weight[:, None]
+        own, other, planes, weight = labelled_voxels(student, teacher, label, where)
+        planes = planes * weight[:, None]
         (own, present), (other, _) = prototypes(own, planes), prototypes(other, planes)
         own, other = unit(own, 2), unit(other, 2)
         return pair_mean((own @ own.mT - other @ other.mT).square(), present)

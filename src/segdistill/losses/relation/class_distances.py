@@ -9,9 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from segdistill.losses.reduction import check_pair
-from segdistill.losses.relation.prototypes import check_label, pair_mean, prototypes
-from segdistill.losses.relation.voxels import quotient, voxels
+from segdistill.losses.relation.prototypes import labelled_voxels, pair_mean, prototypes
+from segdistill.losses.relation.voxels import quotient
 
 
 @dataclass(frozen=True)
@@ -39,11 +38,8 @@ class ClassDistances:
         label: Float[Tensor, "batch class *space"],
         where: Float[Tensor, "batch 1 *space"] | None = None,
     ) -> Float[Tensor, ""]:
-        check_pair(student, teacher, any_width=True)
-        check_label(student, label)
-        own, weight = voxels(student, where)
-        other, _ = voxels(teacher, where)
-        planes = label.flatten(2).to(own.dtype) * weight[:, None]
+        own, other, planes, weight = labelled_voxels(student, teacher, label, where)
+        planes = planes * weight[:, None]
         (own, present), (other, _) = distances(own, planes, weight), distances(other, planes, weight)
         return pair_mean((own - other).square(), present)
 

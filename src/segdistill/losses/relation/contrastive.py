@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -31,6 +31,8 @@ class Contrastive:
     Args:
         temperature: MoCo has 0.07, its second version 0.2.
     """
+
+    least_samples: ClassVar[int] = 2
 
     temperature: Annotated[float, Field(gt=0)] = 0.2
 

@@ -6,7 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from segdistill.losses.relation.voxels import quotient
+from segdistill.losses.reduction import check_pair
+from segdistill.losses.relation.voxels import quotient, voxels
 
 
 def check_label(feature: Tensor, label: Tensor) -> None:
@@ -20,6 +21,29 @@ def check_label(feature: Tensor, label: Tensor) -> None:
             f"the label is (batch, class, *space) on the grid of the maps, "
             f"got label {tuple(label.shape)} for maps {tuple(feature.shape)}"
         )
+
+
+def labelled_voxels(
+    student: Float[Tensor, "batch channel *space"],
+    teacher: Float[Tensor, "batch channel_t *space"],
+    label: Float[Tensor, "batch class *space"],
+    where: Float[Tensor, "batch 1 *space"] | None,
+) -> tuple[
+    Float[Tensor, "batch channel voxel"],
+    Float[Tensor, "batch channel_t voxel"],
+    Float[Tensor, "batch class voxel"],
+    Float[Tensor, "batch voxel"],
+]:
+    """The voxels of two maps of any widths, the label's planes at them, and the weight of each voxel.
+
+    Raises:
+        ValueError: the maps do not compare, or the label is on another grid.
+    """
+    check_pair(student, teacher, any_width=True)
+    check_label(student, label)
+    own, weight = voxels(student, where)
+    other, _ = voxels(teacher, where)
+    return own, other, label.flatten(2).to(own.dtype), weight
 
 
 def prototypes(

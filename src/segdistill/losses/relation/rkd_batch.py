@@ -27,6 +27,8 @@ class RKDBatch:
         relation: what is compared.
     """
 
+    least_samples: ClassVar[int] = 3
+
     needs_equal_width: ClassVar[bool] = False
 
     relation: Relation = "distance"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -38,6 +38,8 @@ class SelfTraining:
     Raises:
         ValueError: fewer than two channels.
     """
+
+    least_samples: ClassVar[int] = 2
 
     teacher_temperature: Annotated[float, Field(gt=0)] = 0.04
     student_temperature: Annotated[float, Field(gt=0)] = 0.1
