@@ -245,4 +245,6 @@ def test_distils(name: str, kind: str, run_command: Train, teacher: Teacher) -> 
     best = {term: max(share.get(term, 0) for share in shares) for term in recipe.terms}
     assert all(share > 0 for share in best.values()), f"each term teaches: {best}"
     if not report:
+        page = (run / "report.html").read_text(encoding="utf-8")
+        assert name != "mutual" or "beside peer friend (UNet," in page, "the report says who learned with it"
         assert f"{name}_{kind}" in (run / "report.html").read_text(encoding="utf-8")

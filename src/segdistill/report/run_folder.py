@@ -68,6 +68,7 @@ class RunRecord:
     scores: Scores | None
     baselines: Mapping[str, Scores]
     cost: Cost | None
+    learning: tuple[str, ...] = ()  # teachers without a folder, in words: peers, a moving average
 
     @property
     def planned_epochs(self) -> int | None:
@@ -116,6 +117,7 @@ def read_run(folder: Path) -> RunRecord:
             dataset=str(dataset.get("name", "")),
             fingerprint=str(dataset.get("fingerprint", "")),
             teachers=_teachers(about, recipe),
+            learning=_learning(about.get("learning") or {}),
             recipe=recipe,
             splits={k: tuple(map(str, v)) for k, v in _json(folder / "splits.json").items() if _is_list(v)},
             epochs=tuple(_epoch(line) for line in log if line.get("event") == "epoch"),
@@ -229,6 +231,17 @@ def _teachers(about: Mapping[str, Any], recipe: Mapping[str, Any]) -> dict[str, 
         if not any((section or {}).get(kind) for kind in ("peer", "average"))
     }
     return {str(name): str(section.get("run") or "") for name, section in frozen.items()}
+
+
+def _learning(about: Mapping[str, Any]) -> tuple[str, ...]:
+    """Who learned beside the student: "peer friend (UNet, 0.12 M)", "the moving average of the student"."""
+    told = []
+    for name, teacher in about.items():
+        if teacher.get("kind") == "peer":
+            told.append(f"peer {name} ({teacher.get('network')}, {teacher.get('parameters', 0) / 1e6:.2f} M)")
+        else:
+            told.append(f"the {teacher.get('kind')}")
+    return tuple(told)
 
 
 def _network(about: Mapping[str, Any], recipe: Mapping[str, Any]) -> str:

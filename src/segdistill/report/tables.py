@@ -194,6 +194,8 @@ def _name(m: Model, evidence: Evidence) -> Cell:
         comparison = next(c for c in evidence.comparisons if c.student is m)
         taught = [t.short for t in evidence.of("teacher") if t in comparison.teachers]
         remarks.append(m.method + (f" from {listing(taught)}" if taught else ""))
+        if m.run.learning:
+            remarks.append(f"beside {listing(m.run.learning)}")
     elif " " in m.short:
         remarks.append(m.short.split(" ", 1)[1].strip("()"))
     remarks.append(count(len(m.evaluated), "seed").replace(" ", "\u00a0") if m.evaluated else "not evaluated")
