@@ -94,6 +94,21 @@ def test_tables_for_people(what: str, segdistill: Command) -> None:
     assert all(row["name"] in answer.out for row in rows)
 
 
+def test_tables_in_a_narrow_terminal(segdistill: Command) -> None:
+    from typer.testing import CliRunner
+
+    from segdistill.cli import app
+
+    told = CliRunner(env={"COLUMNS": "80"}).invoke(app, ["list", "recipes"]).output
+    rows = json.loads(segdistill("list", "recipes", "--json").out)
+    flat = " ".join(told.split())
+    for row in rows:
+        needs = f"; needs {', '.join(row['needs'])}" if row["needs"] else ""
+        assert f"{row['name']} {row['kind']}, {row['status']}{needs}" in flat
+        assert row["reference"].split(",")[0] in flat
+    assert max(map(len, told.splitlines())) <= 80
+
+
 def test_json_of_the_other_commands(trained: Any, segdistill: Command) -> None:
     cost = json.loads(
         segdistill("cost", trained.run, "unet", "--size", "16,16,16", "--count-only", "--json").out

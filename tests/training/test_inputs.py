@@ -193,3 +193,28 @@ def test_prior_of_other_classes_is_refused(tiny: Settings, halves: Path, tmp_pat
         SegdistillError, match=r"terms\.response\.loss: prior_corrected_kl .* teachers\.left knows others"
     ):
         distill(recipe, tmp_path / "run")
+
+
+def test_pet_is_dropped_on_real_patients(real_data: Path, tmp_path: Path) -> None:
+    """The recipe `missing_modality`, by name: taught by PET, CT and MR, the student segments from CT and MR."""
+    source, data = real_data / "Dataset101_SarcomaPETCTMR", tmp_path / "Dataset101_Sarcoma"
+    cases = sorted(file.name.removesuffix(".nii.gz") for file in (source / "labelsTr").iterdir())[:6]
+    for folder in ("imagesTr", "labelsTr"):
+        (data / folder).mkdir(parents=True)
+        for file in (source / folder).iterdir():
+            if file.name.startswith(tuple(cases)):
+                (data / folder / file.name).symlink_to(file)
+    about = json.loads((source / "dataset.json").read_text())
+    (data / "dataset.json").write_text(json.dumps({**about, "numTraining": len(cases)}))
+    small = {"patch_size": [16, 16, 16], "batch_size": 2, "workers": 0, "splits": {"folds": 3}}
+    recipe = Recipe.load(
+        "missing_modality", data={"path": str(data), "store": str(tmp_path / "store"), **small},
+        student={"channels": [2, 4, 4]}, train={"epochs": 1, "iterations": 1},
+        teachers={"all": {"run": str(tmp_path / "all"), "network": {"type": "unet", "channels": [4, 4, 8]}}},
+    )  # fmt: skip
+    run = distill(recipe, tmp_path / "run")
+    assert [channel.name for channel in run.plan.channels] == ["CT", "MR_T1"]
+    assert len(Run.open(tmp_path / "all").plan.channels) == 3
+    ct, _, mr = sorted((data / "imagesTr").glob(f"{run.splits.test[0]}_*"))
+    mask = segdistill.predict(run, [ct, mr], tmp_path / "mask.nii.gz")
+    assert nibabel.load(mask).shape == nibabel.load(ct).shape

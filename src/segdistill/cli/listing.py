@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
 
 from segdistill.cli.arguments import AsJson
@@ -48,17 +49,27 @@ def list_command(
         print(json.dumps(found, ensure_ascii=False))
         return
     shown = [key for key in found[0] if key != "parameters" and any(row[key] for row in found)]
-    console, table = Console(), Table()
-    narrow = console.width < WIDE and "reference" in shown
-    if narrow:
-        shown = [key for key in shown if key not in ("reference", "kind")]
+    console = Console()
+    if console.width < WIDE:
+        for row in found:
+            _block(console, row)
+        return
+    table = Table()
     for key in shown:
         table.add_column(key, no_wrap=key in ("name", "kind", "status"), overflow="fold")
     for row in found:
         table.add_row(*[escape(_told(row[key])) for key in shown])
     console.print(table)
-    if narrow:
-        console.print("Kinds and references: in a terminal of 120 columns, or by --json.", style="dim")
+
+
+def _block(console: Console, row: dict[str, Any]) -> None:
+    """A row in lines of its own, where a table would have columns of a few letters."""
+    about = ", ".join(filter(None, (row["kind"], row["status"])))
+    needs = f"; needs {_told(row['needs'])}" if row.get("needs") else ""
+    console.print(f"[bold]{escape(row['name'])}[/bold]  {escape(about + needs)}")
+    for text, style in ((row["summary"], ""), (row["reference"], "dim")):
+        if text:
+            console.print(Padding(escape(text), (0, 0, 0, 4)), style=style)
 
 
 def _told(value: Any) -> str:
