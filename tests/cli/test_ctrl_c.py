@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ def test_a_training_is_stopped_and_goes_on(
     process = subprocess.Popen(
         [sys.executable, "-m", "segdistill", *words],
         cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # ignored where tests run in the background
     )  # fmt: skip
     deadline = time.monotonic() + 300
     while not (tmp_path / "runs" / "new" / LAST).exists():
