@@ -16,7 +16,7 @@ one() { # name command words... : train, or go on, unless it is finished
   $segdistill evaluate "$out/$name" > /dev/null
 }
 
-study() { # set folder patch-for-hlfd epochs-of-teachers
+study() { # set folder patch-for-hlfd epochs-of-teachers [without-images]
   local set=$1 folder=$2 patch=$3 longer="train.epochs=$4"
   out=$root/$set
   local words=("$here/$set.yaml" "data.path=$SEGDISTILL_DATA/$folder")
@@ -36,7 +36,8 @@ study() { # set folder patch-for-hlfd epochs-of-teachers
   one hlfd distill hlfd "${words[@]}" "student={type: resnet, filters: 16}" \
     "teachers.unet_plus_plus={run: $out/unet_plus_plus}" evaluate.threshold=null
   $segdistill report "$out"/{hinton,cwd,attention_transfer,teach_former,hlfd,alone,resnet_alone} --out "$out/report"
-  "$here/../keep.sh" "$out" "$here/$set"
+  $segdistill gradcam "$out"/{unet_plus_plus,resnet_alone,hlfd} --out "$out/report/figures/overlay-grad-cam.png" --overwrite
+  "$here/../keep.sh" "$out" "$here/$set" "${5:-}"
 }
-[[ ${2:-ulcer} != ulcer ]] || study ulcer FootUlcer '[128, 128]' 25
-[[ ${2:-hippocampus} != hippocampus ]] || study hippocampus Task04_Hippocampus '[32, 64, 32]' 15
+[[ ${2:-ulcer} != ulcer ]] || study ulcer FootUlcer '[128, 128]' 25 without-images
+[[ ${2:-hippocampus} != hippocampus ]] || study hippocampus Task04_Hippocampus '[32, 64, 32]' 12

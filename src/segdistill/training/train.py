@@ -22,6 +22,7 @@ from segdistill.run import IfExists, Run
 from segdistill.teachers.teacher import Teacher
 from segdistill.training.assemble import assemble, supervised
 from segdistill.training.loop import fit
+from segdistill.training.precision import refuse_wrong_gradients
 from segdistill.training.prepare import Prepared, prepare, workers
 from segdistill.training.validation import Validation
 
@@ -51,6 +52,8 @@ def train(
         data = prepare(recipe, student=student)
     recipe = data.recipe
     distiller = assemble(data, student=student, teachers=teachers, device=fabric.device)
+    if fabric.device.type == "cpu" and recipe.train.precision in HALF:
+        see_gradients(distiller, data, HALF[recipe.train.precision])
     with writing(fabric, recipe, Path(out), if_exists) as run:
         must_be_the_same(run, data)
         if run.finished:
@@ -98,6 +101,15 @@ def launch(recipe: Recipe) -> Fabric:
         ) from error
     fabric.launch()
     return fabric
+
+
+def see_gradients(distiller: Distiller, data: Prepared, dtype: torch.dtype) -> None:
+    """Refuse a precision in which this processor would train the student or a peer by wrong gradients."""
+    example = torch.zeros(1, len(data.plan.channels), *data.facts.image_size)
+    refuse_wrong_gradients(distiller.student, distiller.seen(example), dtype, "student")
+    for name, peer in distiller.peers.items():
+        seen = example if peer.inputs is None else example[:, list(peer.inputs)]
+        refuse_wrong_gradients(peer.network, seen, dtype, f"teachers.{name}")
 
 
 @contextmanager
