@@ -46,6 +46,12 @@ def resolve_network(spec: Mapping[str, Any], facts: Facts, place: str) -> dict[s
     return complete(NETWORKS, spec, place)
 
 
+def multiple_of(spec: Mapping[str, Any], facts: Facts, place: str) -> int:
+    """Of which number the sides of images are multiples, for the network that a part describes."""
+    settings = resolve_network(spec, facts, place)
+    return NETWORKS[settings["type"]].multiple(settings)
+
+
 def build_network(spec: Mapping[str, Any], facts: Facts, place: str) -> nn.Module:
     """Make the network that a part describes.
 

@@ -81,7 +81,8 @@ class DataSection(Section):
     crop: list[int | tuple[int, int] | None] | None = None
     """After resampling, for each axis: a central size, bounds [start, stop], or null; some papers have it."""
     patch_size: list[PositiveInt] | None = None
-    """Voxels; without it the median image, at most 64 a side in 3-D and 256 in 2-D, in multiples of 16."""
+    """Voxels; without it the median image, at most 64 a side in 3-D and 256 in 2-D, in multiples of 16 or of what the
+    recipe's networks need."""
     batch_size: PositiveInt = 2
     """Patches in a step over all devices and accumulation steps together."""
     oversample_foreground: Fraction = 1 / 3

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from segdistill.networks import NETWORKS, catch, stage_names, stride_of
 from segdistill.networks.stages import resolve
+from segdistill.parts import complete
 
 # Name of the case -> (network, its smallest settings).
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -79,6 +80,13 @@ both_dims = pytest.mark.parametrize("spatial_dims", [2, 3])
 
 def test_each_network_of_the_table_is_under_contract() -> None:
     assert {name for name, _ in CASES.values()} == set(NETWORKS)
+
+
+@every_case
+def test_row_and_instance_tell_the_same_multiple(case: str) -> None:
+    name, settings = CASES[case]
+    complete_settings = complete(NETWORKS, {"type": name, **settings}, "network")
+    assert NETWORKS[name].multiple(complete_settings) == build(case, 2).divisible_by
 
 
 def test_each_row_names_its_reference_and_says_what_it_is() -> None:

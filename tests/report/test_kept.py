@@ -12,7 +12,7 @@ import pytest
 from segdistill.report import build
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
-STUDIES = sorted(folder.parent for folder in RESULTS.glob("*/runs"))
+STUDIES = sorted(folder.parent for pattern in ("*/runs", "*/*/runs") for folder in RESULTS.glob(pattern))
 
 
 def dice(study: Path, runs: str) -> float:
@@ -23,10 +23,11 @@ def dice(study: Path, runs: str) -> float:
 
 
 def test_there_are_results() -> None:
-    assert {study.name for study in STUDIES} == {"hippocampus", "sarcoma"}
+    found = {str(study.relative_to(RESULTS)) for study in STUDIES}
+    assert found == {"hippocampus", "sarcoma", "methods/hippocampus", "methods/ulcer"}
 
 
-@pytest.mark.parametrize("study", STUDIES, ids=lambda study: study.name)
+@pytest.mark.parametrize("study", STUDIES, ids=lambda study: str(study.relative_to(RESULTS)))
 def test_report_is_made_again_from_what_is_kept(study: Path, tmp_path: Path) -> None:
     shutil.copytree(study / "runs", tmp_path / "runs")
     build(sorted((tmp_path / "runs").iterdir()), tmp_path / "out")
@@ -34,7 +35,7 @@ def test_report_is_made_again_from_what_is_kept(study: Path, tmp_path: Path) -> 
     assert verdict in (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("study", STUDIES, ids=lambda study: study.name)
+@pytest.mark.parametrize("study", STUDIES, ids=lambda study: str(study.relative_to(RESULTS)))
 def test_text_says_what_the_files_say(study: Path) -> None:
     groups = {path.name.rstrip("0123456789").rstrip("_") for path in (study / "runs").iterdir()}
     text = (RESULTS / "README.md").read_text(encoding="utf-8")

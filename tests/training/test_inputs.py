@@ -218,3 +218,19 @@ def test_pet_is_dropped_on_real_patients(real_data: Path, tmp_path: Path) -> Non
     ct, _, mr = sorted((data / "imagesTr").glob(f"{run.splits.test[0]}_*"))
     mask = segdistill.predict(run, [ct, mr], tmp_path / "mask.nii.gz")
     assert nibabel.load(mask).shape == nibabel.load(ct).shape
+
+
+@pytest.mark.parametrize(
+    "network, expected",
+    [
+        ({"type": "unet", "channels": [4, 8]}, [16, 16, 16]),
+        ({"type": "unet_plus_plus"}, [32, 16, 16]),  # two voxels at least at 1/16
+        ({"type": "resnet"}, [64, 32, 32]),
+        ({"preset": "s2"}, [32, 16, 16]),
+    ],
+)
+def test_patch_size_that_nobody_gave_fits_the_networks(
+    tiny: Settings, network: Settings, expected: list[int]
+) -> None:
+    recipe = Recipe.load("student_alone", tiny, {"data": {"patch_size": None}, "student": network})
+    assert prepare(recipe).recipe.data.patch_size == expected

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from torch import nn
 
@@ -32,11 +34,17 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Row:
-    """One network of the table: the class, where it was published, and one line about it."""
+    """One network of the table: the class, where it was published, and one line about it.
+
+    Attributes:
+        multiple: of which number the sides of its images are multiples, at these (complete) settings; an instance says
+            the same as `divisible_by`.
+    """
 
     part: type[nn.Module]
     reference: str
     summary: str
+    multiple: Callable[[Mapping[str, Any]], int] = lambda _: 16
 
 
 NETWORKS: dict[str, Row] = {
@@ -44,6 +52,7 @@ NETWORKS: dict[str, Row] = {
         UNet,
         "Ronneberger et al., MICCAI 2015; Cicek et al., MICCAI 2016",
         "plain U-Net of any width and depth, instance norm",
+        multiple=lambda settings: 2 ** (len(settings["channels"]) - 1),
     ),
     "h_denseformer": Row(
         HDenseFormer,
@@ -54,6 +63,7 @@ NETWORKS: dict[str, Row] = {
         SwinUNETR,
         "Hatamizadeh et al., 2022, arXiv:2201.01266; variant paper: Hossain et al., 2025",
         "Swin Transformer encoder; Teach-Former's decoder from 1/16 or MONAI's from 1/32",
+        multiple=lambda settings: 16 if settings["variant"] == "paper" else 32,
     ),
     "unetr": Row(
         UNETR,
@@ -74,5 +84,6 @@ NETWORKS: dict[str, Row] = {
         ResNet,
         "He et al., CVPR 2016; as a segmenter: Gorade et al., ISBI 2024",
         "ResNet-18 or -34 trunk with one output convolution at 1/32, no decoder; HLFD's student",
+        multiple=lambda _: 32,
     ),
 }

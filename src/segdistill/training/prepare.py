@@ -23,7 +23,7 @@ from segdistill.data.splits import Splits, make_splits
 from segdistill.data.store import Store
 from segdistill.data.unlabelled import unlabelled_cases
 from segdistill.errors import SegdistillError
-from segdistill.model import Facts, resolve_network
+from segdistill.model import Facts, multiple_of, resolve_network
 from segdistill.recipe import Recipe
 
 MOST_SITES = 32
@@ -259,5 +259,13 @@ def _patch_size(recipe: Recipe, plan: Plan, slices: Slices | None) -> tuple[int,
             )
         return tuple(recipe.data.patch_size)
     shape = [n for axis, n in enumerate(plan.shape) if slices is None or axis != slices.axis]
-    largest = LARGEST_PATCH[len(shape)]
-    return tuple(max(PATCH_MULTIPLE, min(n, largest) // PATCH_MULTIPLE * PATCH_MULTIPLE) for n in shape)
+    specs = [recipe.student, *(teacher.network for teacher in recipe.teachers.values() if teacher.network)]
+    facts = Facts(len(shape), 1, 1, ())
+    needed = max(
+        [1, *(multiple_of(spec, facts, "network") for spec in specs if spec.get("type") != "python")]
+    )
+    step, largest = max(PATCH_MULTIPLE, needed), LARGEST_PATCH[len(shape)]
+    sides = [max(step, min(n, largest) // step * step) for n in shape]
+    if all(side == needed for side in sides):  # a single voxel would be left at the deepest level
+        sides[shape.index(max(shape))] += needed
+    return tuple(sides)
