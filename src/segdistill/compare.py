@@ -69,15 +69,17 @@ class Pair:
     ) -> Tensor:  # fmt: skip
         """`loss` of maps that `together` made; `student` and `teacher` are those that they are from."""
         size = s.shape[2:]
-        planes = truth.planes(size)
-        planes = self.labels.of_label(planes) if self.response and self.labels is not None else planes
+        given: dict[str, Tensor] = {}
+        if getattr(self.term.loss, "needs_label", False):
+            planes = truth.planes(size)
+            given["label"] = self.labels.of_label(planes) if self.response and self.labels else planes
+            given["labelled"] = truth.labelled(size)
         where = self._where(student, teacher, truth, mirrored)
         where = truth.where(size) if where is None else resize(where, size)
         if mirrored:  # a learned projector of the student's side would come to meet its own teacher
             s, t = t, s.detach()
-        given = {"label": planes, "labelled": truth.labelled(size)}
         # A projector brings a feature map to the width of the regions: then it is compared as they are.
-        as_logits = is_response(self.own) or (self.projector is not None and t.shape[1] == planes.shape[1])
+        as_logits = is_response(self.own) or (self.projector is not None and t.shape[1] == truth.classes)
         regions = self.regions and is_response(self.other) and as_logits
         if isinstance(share, Tensor) and share.ndim and getattr(self.term.loss, "by_voxel", False):
             return compare_by_voxel(self.term.loss, s, t, where, regions, resize(share, size), **given)

@@ -30,7 +30,7 @@ class Truth:
         self.unlabelled = (label == UNLABELLED).flatten(1).all(1)
         acts = label[:, :1] != IGNORE
         self._acts = None if bool(acts.all()) else acts.float()
-        self._classes = classes
+        self.classes = classes
         self._planes: dict[tuple[int, ...], Tensor] = {}
 
     def at(self, size: Sequence[int]) -> Tensor:
@@ -44,7 +44,7 @@ class Truth:
         """(batch, class, *size) of 0 and 1, one plane for each class, or region; 0 where nothing is labelled."""
         key = tuple(size)
         if key not in self._planes:
-            self._planes[key] = one_hot(self.at(size), self._classes, self.regions)[0]
+            self._planes[key] = one_hot(self.at(size), self.classes, self.regions)[0]
         return self._planes[key]
 
     def where(self, size: Sequence[int]) -> Tensor | None:
@@ -57,7 +57,7 @@ class Truth:
 
     def of(self, samples: Tensor) -> Truth:
         """The same for some samples of the batch, by their numbers."""
-        return Truth(self._given[samples], self._classes, self.regions)
+        return Truth(self._given[samples], self.classes, self.regions)
 
 
 def absent(planes: Tensor, labelled: Tensor) -> Tensor:

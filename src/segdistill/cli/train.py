@@ -61,8 +61,9 @@ def distill_command(
 ) -> None:
     """Distil teachers into a light student.
 
-    Teachers are runs of `segdistill train`, named by teachers.NAME.run=FOLDER. A teacher whose run does not exist yet
-    is trained first where the recipe gives its network (teachers.NAME.network). Ends with a report.
+    RECIPE is a method by name (`segdistill list recipes`). Teachers are runs of `segdistill train`, named by
+    teachers.NAME.run=FOLDER; one that does not exist yet is trained first where the recipe gives its network. Some methods
+    have teachers that learn meanwhile, or none but the student itself. Ends with a report.
 
     **Examples**
 
