@@ -62,8 +62,8 @@ def distill_command(
     """Distil teachers into a light student.
 
     RECIPE is a method by name (`segdistill list recipes`). Teachers are runs of `segdistill train`, named by
-    teachers.NAME.run=FOLDER; one that does not exist yet is trained first where the recipe gives its network. Some methods
-    have teachers that learn meanwhile, or none but the student itself. Ends with a report.
+    teachers.NAME.run=FOLDER; one that does not exist yet is trained first where the recipe gives its network. Some
+    methods have teachers that learn meanwhile, or none but the student itself. Ends with a report.
 
     **Examples**
 
