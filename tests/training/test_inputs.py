@@ -234,3 +234,19 @@ def test_patch_size_that_nobody_gave_fits_the_networks(
 ) -> None:
     recipe = Recipe.load("student_alone", tiny, {"data": {"patch_size": None}, "student": network})
     assert prepare(recipe).recipe.data.patch_size == expected
+
+
+def test_teachers_of_their_own_channels_are_trained_first(tiny: Settings, tmp_path: Path) -> None:
+    """A teacher each for CT and PET, neither of which is there yet, and a student of CT."""
+    teachers = {
+        name: {
+            "run": str(tmp_path / name),
+            "network": {"type": "unet", "channels": [4, 8], "inputs": [channel]},
+        }
+        for name, channel in (("ct", "CT"), ("pet", "PET_SUV"))
+    }
+    recipe = taught(tiny, teachers, student={"inputs": ["CT"]}, combine="mean")
+    run = distill(recipe, tmp_path / "run")
+    for name, channel in (("ct", "CT"), ("pet", "PET_SUV"), ("run", "CT")):
+        assert [each.name for each in Run.open(tmp_path / name).plan.channels] == [channel]
+    assert [event["loss"]["response"] > 0 for event in run.events() if event["event"] == "epoch"]
