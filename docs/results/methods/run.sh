@@ -36,7 +36,7 @@ study() { # set folder patch-for-hlfd epochs-of-teachers [without-images]
   one hlfd distill hlfd "${words[@]}" "student={type: resnet, filters: 16}" \
     "teachers.unet_plus_plus={run: $out/unet_plus_plus}" evaluate.threshold=null
   $segdistill report "$out"/{hinton,cwd,attention_transfer,teach_former,hlfd,alone,resnet_alone} --out "$out/report"
-  $segdistill gradcam "$out"/{unet_plus_plus,resnet_alone,hlfd} --out "$out/report/figures/overlay-grad-cam.png" --overwrite
+  $segdistill gradcam "$out"/{teacher,alone,hinton,unet_plus_plus,hlfd} --stage decoder/last --out "$out/report/figures/overlay-grad-cam.png" --overwrite
   "$here/../keep.sh" "$out" "$here/$set" "${5:-}"
 }
 [[ ${2:-ulcer} != ulcer ]] || study ulcer FootUlcer '[128, 128]' 25 without-images

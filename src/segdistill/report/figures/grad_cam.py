@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import matplotlib
@@ -91,7 +92,8 @@ def draw(
             _outline(axes, plane(cam.seen[None])[window][0], LIGHT, dotted=True)
             _outline(axes, plane(cam.predicted[None])[window][0], SKY)
             _outline(axes, picture.reference[0], "white", dashed=True)
-            axes.text(0.5, 0.03, notes[name], transform=axes.transAxes, color=LIGHT, fontsize=8, ha="center")
+            note = textwrap.fill(notes[name], 14)  # a narrow picture has no room for more
+            axes.text(0.5, 0.03, note, transform=axes.transAxes, color=LIGHT, fontsize=8, ha="center")
         bar = canvas.colorbar(
             ScalarMappable(Normalize(0, 1), HEAT), ax=panels, fraction=0.04, pad=0.015, aspect=22
         )
