@@ -141,9 +141,9 @@ class Patches:
                 raise SegdistillError(
                     f"data.sites: no training case is of {', '.join(empty)}; look at the splits"
                 )
-        dimensions = store.case(self.cases[0]).image.ndim - 1 - (slices is not None)
-        first = store.case(self.cases[0]).label
-        self._layers = 1 if first is None else len(first)
+        first = store.case(self.cases[0])
+        dimensions = first.image.ndim - 1 - (slices is not None)
+        self._layers = 1 if first.label is None else len(first.label)
         if len(self.patch_size) != dimensions:
             raise SegdistillError(
                 f"data.patch_size {list(self.patch_size)} has {len(self.patch_size)} sides, but the images "

@@ -8,6 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from segdistill.projectors.convolution import CONVOLUTION
 from segdistill.projectors.relative_error import relative_error
 
 
@@ -40,7 +41,7 @@ class Autoencoder(nn.Module):
     ) -> None:
         super().__init__()
         self.alpha = alpha
-        convolution = {2: nn.Conv2d, 3: nn.Conv3d}[spatial_dims]
+        convolution = CONVOLUTION[spatial_dims]
         self.project = convolution(student_width, latent, kernel_size=1)
         self.encode = nn.Sequential(
             convolution(teacher_width, latent, kernel_size=3, padding=1),

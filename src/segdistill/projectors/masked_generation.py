@@ -8,6 +8,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from segdistill.projectors.convolution import CONVOLUTION
+
 
 class MaskedGeneration(nn.Module):
     """The student's map, partly masked, from which the teacher's is generated (MGD, Yang et al., 2022).
@@ -39,7 +41,7 @@ class MaskedGeneration(nn.Module):
     ) -> None:
         super().__init__()
         self.mask, self.over = mask, over
-        convolution = {2: nn.Conv2d, 3: nn.Conv3d}[spatial_dims]
+        convolution = CONVOLUTION[spatial_dims]
         same = student_width == teacher_width
         self.align = nn.Identity() if same else convolution(student_width, teacher_width, kernel_size=1)
         self.generate = nn.Sequential(

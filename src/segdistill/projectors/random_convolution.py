@@ -8,6 +8,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from segdistill.projectors.convolution import CONVOLUTION
+
 
 class RandomConvolution(nn.Module):
     """A random 1x1 convolution to the other side's width, drawn once from `seed` and never trained.
@@ -45,7 +47,7 @@ class RandomConvolution(nn.Module):
     ) -> None:
         super().__init__()
         self.side, self.redraw = side, redraw
-        self.convolution = {2: nn.Conv2d, 3: nn.Conv3d}[spatial_dims]
+        self.convolution = CONVOLUTION[spatial_dims]
         old, new = (teacher_width, student_width) if side == "teacher" else (student_width, teacher_width)
         generator = torch.Generator().manual_seed(seed)
         gain = max(new / old, 1.0) ** 0.5

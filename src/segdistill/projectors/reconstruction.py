@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from segdistill.projectors.convolution import CONVOLUTION
 from segdistill.projectors.relative_error import relative_error
 
 
@@ -24,7 +25,7 @@ class Reconstruction(nn.Module):
 
     def __init__(self, student_width: int, teacher_width: int, spatial_dims: int) -> None:
         super().__init__()
-        convolution = {2: nn.Conv2d, 3: nn.Conv3d}[spatial_dims]
+        convolution = CONVOLUTION[spatial_dims]
         self.encode = convolution(teacher_width, student_width, kernel_size=1)
         self.decode = convolution(student_width, teacher_width, kernel_size=1)
 

@@ -114,7 +114,7 @@ def prepare(recipe: Recipe, *, student: nn.Module | None = None) -> Prepared:
     if slices is not None and recipe.data.spacing == "median":
         plan = _slice_distance_kept(plan, slices)
     store = preprocess(dataset, plan, store_root(recipe), workers=workers(recipe))
-    known = fingerprint(labelled, plan, store_root(recipe))
+    known = store.fingerprint if labelled is dataset else fingerprint(labelled, plan, store_root(recipe))
     sites = sites_of(recipe, dataset)
     recipe = with_a_peer_for_each(recipe, sorted({sites[name] for name in splits.train}) if sites else [])
     recipe.data.patch_size = list(_patch_size(recipe, plan, slices))

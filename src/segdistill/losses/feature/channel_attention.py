@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
-from segdistill.losses.feature.global_average import global_average
 from segdistill.losses.reduction import at_least_float32, check_pair
 from segdistill.losses.unit import unit
+from segdistill.losses.voxels import sample_means
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,6 @@ class ChannelAttention:
         where: Float[Tensor, "batch 1 *space"] | None = None,
     ) -> Float[Tensor, ""]:
         check_pair(student, teacher)
-        own = unit(global_average(at_least_float32(student).abs(), where), 1)
-        other = unit(global_average(at_least_float32(teacher).abs(), where), 1)
+        own = unit(sample_means(at_least_float32(student).abs(), where)[0], 1)
+        other = unit(sample_means(at_least_float32(teacher).abs(), where)[0], 1)
         return (own - other).square().sum(1).mean()

@@ -10,8 +10,8 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
-from segdistill.losses.feature.global_average import global_average
 from segdistill.losses.reduction import at_least_float32, check_pair, voxel_mean
+from segdistill.losses.voxels import sample_means
 
 
 def filtered(
@@ -19,7 +19,7 @@ def filtered(
 ) -> Float[Tensor, batch * space]:
     """M = mean_c softmax_c(global average of ReLU F) ReLU F: one map a sample, in which strong channels lead."""
     rectified = feature.relu()
-    share = global_average(rectified, where).softmax(dim=1)
+    share = sample_means(rectified, where)[0].softmax(dim=1)
     return torch.einsum("bc,bc...->b...", share, rectified) / feature.shape[1]
 
 

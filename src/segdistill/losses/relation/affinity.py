@@ -12,8 +12,8 @@ from torch import Tensor
 
 from segdistill.losses.reduction import check_pair
 from segdistill.losses.relation.nodes import Pooling, cell, nodes
-from segdistill.losses.relation.voxels import quotient
 from segdistill.losses.unit import unit
+from segdistill.losses.voxels import quotient
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from segdistill.losses.reduction import check_pair
-from segdistill.losses.relation.voxels import voxels
 from segdistill.losses.unit import unit
+from segdistill.losses.voxels import voxels
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from segdistill.losses.relation.prototypes import labelled_voxels, pair_mean, prototypes
-from segdistill.losses.relation.voxels import quotient
+from segdistill.losses.voxels import quotient
 
 
 @dataclass(frozen=True)

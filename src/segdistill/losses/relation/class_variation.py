@@ -10,8 +10,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from segdistill.losses.relation.prototypes import labelled_voxels, prototypes
-from segdistill.losses.relation.voxels import quotient
 from segdistill.losses.unit import unit
+from segdistill.losses.voxels import quotient
 
 
 @dataclass(frozen=True)

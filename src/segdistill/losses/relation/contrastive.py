@@ -12,8 +12,8 @@ from pydantic import Field
 from torch import Tensor
 
 from segdistill.losses.reduction import check_pair
-from segdistill.losses.relation.voxels import quotient, sample_means
 from segdistill.losses.unit import unit
+from segdistill.losses.voxels import quotient, sample_means
 
 
 @dataclass(frozen=True)

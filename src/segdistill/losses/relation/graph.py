@@ -13,8 +13,8 @@ from torch import Tensor
 
 from segdistill.losses.reduction import check_pair
 from segdistill.losses.relation.nodes import cell, nodes
-from segdistill.losses.relation.voxels import quotient
 from segdistill.losses.unit import unit
+from segdistill.losses.voxels import quotient
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from segdistill.losses.reduction import at_least_float32
-from segdistill.losses.relation.voxels import quotient
+from segdistill.losses.voxels import quotient
 
 Pooling = Literal["max", "average"]
 

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from segdistill.losses.reduction import check_pair
-from segdistill.losses.relation.voxels import quotient, voxels
+from segdistill.losses.voxels import quotient, voxels
 
 
 def check_label(feature: Tensor, label: Tensor) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from segdistill.losses.reduction import check_pair
 from segdistill.losses.relation.nodes import cell, nodes
-from segdistill.losses.relation.voxels import quotient
+from segdistill.losses.voxels import quotient
 
 Relation = Literal["distance", "angle"]
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from segdistill.losses.reduction import check_pair
 from segdistill.losses.relation.rkd import Relation, relational
-from segdistill.losses.relation.voxels import sample_means
+from segdistill.losses.voxels import sample_means
 
 
 @dataclass(frozen=True)

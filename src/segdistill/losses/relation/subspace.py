@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from segdistill.losses.reduction import check_pair
-from segdistill.losses.relation.voxels import quotient, voxels
+from segdistill.losses.voxels import quotient, voxels
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from pydantic import Field
 from torch import Tensor
 
-from segdistill.losses.reduction import at_least_float32, check_pair
+from segdistill.losses.reduction import check_pair
+from segdistill.losses.voxels import sample_means
 
 
 @dataclass(frozen=True)
@@ -52,21 +52,13 @@ class SelfTraining:
         where: Float[Tensor, "batch 1 *space"] | None = None,
     ) -> Float[Tensor, ""]:
         check_pair(student, teacher, least_channels=2)
-        weight = at_least_float32(torch.ones_like(student[:, :1]) if where is None else where).flatten(2)
-        heard = (weight > 0).any(2)
-        own, other = _average(student, weight), _average(teacher.detach(), weight)
+        own, present = sample_means(student, where)
+        other, heard = sample_means(teacher.detach(), where)[0], present[:, None] > 0
         if self.centre:
             other = other - _centre(other, heard)
         pseudo_label = F.softmax(other / self.teacher_temperature, dim=1)
         log_student = F.log_softmax(own / self.student_temperature, dim=1)
         return -((pseudo_label * log_student).sum(1, keepdim=True) * heard).mean()
-
-
-def _average(
-    maps: Float[Tensor, "batch channel *space"], weight: Float[Tensor, "batch 1 voxel"]
-) -> Float[Tensor, "batch channel"]:
-    """Weighted average over space; 0 where there is no weight."""
-    return (at_least_float32(maps).flatten(2) * weight).sum(2) / weight.sum(2).clamp_min(1e-6)
 
 
 def _centre(

@@ -16,7 +16,7 @@ from segdistill.data.geometry import Geometry
 from segdistill.data.grid import plan_grid, to_grid
 from segdistill.evaluation.grad_cam import CaseCam, voxel_on_grid
 from segdistill.evaluation.metrics import bounding_box
-from segdistill.report.figures.overlays import BLACK, LIGHT
+from segdistill.report.figures.overlays import BLACK, LIGHT, show
 from segdistill.report.figures.pictures import PLANES, Picture, contrast_channel
 from segdistill.report.figures.style import SKY, Figure, as_png, drawn
 from segdistill.report.words import fixed, points
@@ -84,10 +84,10 @@ def draw(
         for axes in panels:
             axes.set_axis_off()
             axes.set_anchor("S")
-        _show(panels[0], picture, channel, f"{case}\n{'Image' if channel is None else channels[channel]}")
+        show(panels[0], picture, channel, f"{case}\n{'Image' if channel is None else channels[channel]}")
         _outline(panels[0], picture.reference[0], "white", dashed=True)
         for axes, (name, cam) in zip(panels[1:], cams.items(), strict=False):
-            _show(axes, picture, channel, f"{name}\n{_dice(cam)}")
+            show(axes, picture, channel, f"{name}\n{_dice(cam)}")
             axes.imshow(heats[name], cmap=HEAT, vmin=0, vmax=1, aspect=aspect)
             _outline(axes, plane(cam.seen[None])[window][0], LIGHT, dotted=True)
             _outline(axes, plane(cam.predicted[None])[window][0], SKY)
@@ -146,17 +146,6 @@ def _note(cam: CaseCam, shown: np.ndarray, class_name: str) -> str:
     if not cam.heat.any():
         return "no positive evidence"
     return "" if shown.max() >= FAINT else "evidence mostly in other slices"
-
-
-def _show(axes: Axes, picture: Picture, channel: int | None, title: str) -> None:
-    if channel is None:
-        image = np.moveaxis(picture.image, 0, -1)
-        axes.imshow(np.clip(image / (255 if image.max() > 1 else 1), 0, 1), aspect=picture.aspect)
-    else:
-        image = picture.image[channel]
-        low, high = np.percentile(image, (0.5, 99.5))
-        axes.imshow(image, cmap="gray", vmin=low, vmax=max(high, low + 1e-6), aspect=picture.aspect)
-    axes.set_title(title, color=LIGHT, fontsize=8.5, loc="center", pad=3)
 
 
 def _outline(

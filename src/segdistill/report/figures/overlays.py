@@ -112,12 +112,12 @@ def _case(dataset: Dataset, which: str, case: str, answers: Mapping[str, RunReco
     with drawn(panel * total + 0.1, tall + (0.5 if several else 0.24), 1, total) as (canvas, panels):
         canvas.get_layout_engine().set(w_pad=0.02, h_pad=0.03, wspace=0.02)  # type: ignore[union-attr, call-arg]
         for axes, (title, channel) in zip(panels, channels, strict=False):
-            _show(axes, picture, channel, title)
+            show(axes, picture, channel, title)
         rest = panels[len(channels) :]
-        _show(rest[0], picture, under, "Reference")
+        show(rest[0], picture, under, "Reference")
         _paint(rest[0], picture.reference)
         for axes, (name, mask) in zip(rest[1:], picture.answers.items(), strict=True):
-            _show(axes, picture, under, name + seeds.get(name, ""))
+            show(axes, picture, under, name + seeds.get(name, ""))
             _paint(axes, mask)
             _outline(axes, picture.reference)
         if several:
@@ -145,7 +145,8 @@ def _case(dataset: Dataset, which: str, case: str, answers: Mapping[str, RunReco
     )
 
 
-def _show(axes: Axes, picture: Picture, channel: int | None, title: str) -> None:
+def show(axes: Axes, picture: Picture, channel: int | None, title: str) -> None:
+    """Draw a picture in grey by one of its channels, or in its colours."""
     if channel is None:
         image = np.moveaxis(picture.image, 0, -1)
         axes.imshow(np.clip(image / (255 if image.max() > 1 else 1), 0, 1), aspect=picture.aspect)

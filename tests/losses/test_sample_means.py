@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from segdistill.losses.feature.global_average import global_average
+from segdistill.losses.voxels import sample_means
 
 
 @pytest.mark.parametrize("space", [(3, 4), (3, 2, 2)])
@@ -12,7 +12,7 @@ def test_against_loops(space: tuple[int, ...]) -> None:
     feature = torch.randn(2, 3, *space, dtype=torch.float64, generator=generator)
     where = torch.rand(2, 1, *space, dtype=torch.float64, generator=generator)
     for weighted in (False, True):
-        found = global_average(feature, where if weighted else None)
+        found = sample_means(feature, where if weighted else None)[0]
         for sample in range(2):
             weights = where[sample].flatten().tolist() if weighted else [1.0] * where[0].numel()
             for channel in range(3):
@@ -22,4 +22,4 @@ def test_against_loops(space: tuple[int, ...]) -> None:
 
 
 def test_no_voxel_counts() -> None:
-    assert global_average(torch.ones(1, 2, 3, 3), torch.zeros(1, 1, 3, 3)).tolist() == [[0, 0]]
+    assert sample_means(torch.ones(1, 2, 3, 3), torch.zeros(1, 1, 3, 3))[0].tolist() == [[0, 0]]
