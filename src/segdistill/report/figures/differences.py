@@ -56,7 +56,7 @@ def draw(evidence: Evidence) -> Figure | Missing:
         axes.set_ylim(len(rows) - 0.45, -0.75)
         axes.spines["left"].set_visible(False)
         axes.tick_params(axis="y", length=0)
-        axes.set_xlabel("Difference in Dice points (mean over cases, 95 % bootstrap interval)")
+        axes.set_xlabel("Difference in Dice points\n(mean over cases, 95 % bootstrap interval)")
         axes.grid(True, axis="x")
         told = "; ".join(
             f"{label} {signed(m)} ({fixed(low)} to {fixed(high)})" for label, m, (low, high), _ in rows
