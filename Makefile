@@ -30,7 +30,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all lint format reference clean distclean force
+.PHONY: help install demo test test-all test-export lint format reference clean distclean force
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
@@ -42,10 +42,14 @@ demo: $(STAMP)  ## Distil three small teachers into a light student on synthetic
 	@$(BIN)/segdistill demo $(ARGS)
 
 test: $(STAMP)  ## Run the fast tests
-	@$(BIN)/python -m pytest -n logical --maxprocesses 4 -m "not slow" $(ARGS)
+	@$(BIN)/python -m pytest -n logical --maxprocesses 4 -m "not slow and not export" $(ARGS)
 
 test-all: $(STAMP)  ## Run all tests, the slow ones too
-	@$(BIN)/python -m pytest -n logical --maxprocesses 4 $(ARGS)
+	@$(BIN)/python -m pytest -n logical --maxprocesses 4 -m "not export" $(ARGS)
+
+test-export: $(STAMP)  ## Export every network to ONNX and compile three (half an hour; installs ONNX)
+	@$(PIP) install -qq --constraint constraints.txt --editable '.[export]'
+	@$(BIN)/python -m pytest -n logical --maxprocesses 4 -m export $(ARGS)
 
 lint: $(STAMP)  ## Check style, formatting and types
 	@$(BIN)/ruff check .

@@ -214,7 +214,7 @@ def test_merge_changes_neither_side() -> None:
         ("train.optimizer.momentun=1", "train.optimizer: 'momentun' is unknown; did you mean 'momentum'?"),
         ("train.schedule.flor=1", "train.schedule: 'flor' is unknown; did you mean 'floor'?"),
         # a part that there is none of
-        ("student.type=unett", "student.type: 'unett' is unknown; did you mean 'unet'? (choices: h_denseformer,"),
+        ("student.type=unett", "student.type: 'unett' is unknown; did you mean 'unet'? (choices: al_net,"),
         ("student.preset=s9", "student.preset: 's9' is unknown"),
         ("student={preset: s1, type: unet}", "student: give `type` or `preset`, not both"),
         ("terms.response.loss.type=kll", "terms.response.loss.type: 'kll' is unknown; did you mean 'kl'?"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
@@ -43,7 +44,7 @@ def _networks() -> list[Row]:
 
     return [
         _row(name, kind="network", reference=row.reference, summary=row.summary)
-        | {"parameters": _parameters(row)}
+        | {"size": _sizes({dims: {"type": name} for dims in (2, 3)}), "parameters": _parameters(row)}
         for name, row in NETWORKS.items()
     ]
 
@@ -53,8 +54,25 @@ def _presets() -> list[Row]:
 
     return [
         _row(name, kind="preset", reference=row.reference, summary=row.summary)
+        | {"size": _sizes(row.settings)}
         for name, row in PRESETS.items()
     ]
+
+
+def _sizes(parts: Mapping[int, Mapping[str, Any]]) -> dict[str, int]:
+    """Parameters for the input and the numbers of channels and classes that `segdistill cost` takes by itself."""
+    from segdistill.cost.meta import WithoutMemory
+    from segdistill.cost.targets import CHANNELS, CLASSES, DEFAULT_SIZE
+    from segdistill.model import Facts, build_network
+
+    sizes = {}
+    with WithoutMemory():
+        for dims, part in sorted(parts.items()):
+            network = build_network(
+                part, Facts(dims, CHANNELS, CLASSES, DEFAULT_SIZE[:dims]), str(part["type"])
+            )
+            sizes[f"{dims}d"] = sum(p.numel() for p in network.parameters())
+    return sizes
 
 
 def _recipes() -> list[Row]:

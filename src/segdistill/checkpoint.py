@@ -16,11 +16,17 @@ from segdistill.errors import SegdistillError
 
 
 def save(path: Path, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
-    """Write tensors and JSON state into one file, wholly or not at all."""
-    plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    """Write tensors and JSON state into one file, wholly or not at all; one that has several names, once."""
+    again = _further_names(tensors)
+    plain = {
+        name: tensor.detach().cpu().contiguous().clone()
+        for name, tensor in tensors.items()
+        if name not in again
+    }
     with replacing(path) as temporary:
         try:
-            save_file(plain, str(temporary), metadata={"state": json.dumps(state)})
+            told = {"state": json.dumps(state), "further_names": json.dumps(again)}
+            save_file(plain, str(temporary), metadata=told)
         except SafetensorError as error:  # its own kind also for a full disk
             raise OSError(str(error)) from error
 
@@ -38,8 +44,12 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         with safe_open(str(path), framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
-            return tensors, json.loads((file.metadata() or {}).get("state", "{}"))
-    except (SafetensorError, ValueError, OSError) as error:
+            told = file.metadata() or {}
+            again = json.loads(told.get("further_names", "{}"))
+            return tensors | {n: tensors[first] for n, first in again.items()}, json.loads(
+                told.get("state", "{}")
+            )
+    except (SafetensorError, ValueError, KeyError, OSError) as error:
         if _looks_pickled(path):
             raise SegdistillError(
                 f"{path} is a pickle (a torch.save file), which can run code when it is read; it was not "
@@ -111,3 +121,15 @@ def restore_optimizer(
         index, name = key.split(".", 1)
         restored.setdefault(int(index), {})[name] = value
     optimizer.load_state_dict({"state": restored, "param_groups": state["groups"]})
+
+
+def _further_names(tensors: Mapping[str, Tensor]) -> dict[str, str]:
+    """Further names of a tensor that has several (in nnU-Net's networks) -> its first name."""
+    first: dict[tuple[Any, ...], str] = {}
+    again: dict[str, str] = {}
+    for name, tensor in tensors.items():
+        if tensor.numel():
+            place = (tensor.device, tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride())
+            if first.setdefault(place, name) != name:
+                again[name] = first[place]
+    return again

@@ -83,9 +83,9 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _other_part(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-    """Whether `new` names another type or preset than `old`, whose settings would not fit."""
-    named = all("type" in part or "preset" in part for part in (old, new))
-    return named and (new.get("type"), new.get("preset")) != (old.get("type"), old.get("preset"))
+    """Whether `new` names another type, preset or likeness than `old`, whose settings would not fit."""
+    names = [{key: part[key] for key in ("type", "preset", "like") if key in part} for part in (old, new)]
+    return all(names) and names[0] != names[1]
 
 
 def image_channels(layer: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,9 @@ from torch import nn
 
 from segdistill import checkpoint
 from segdistill.errors import SegdistillError
+from segdistill.network_part import own_settings, scaled
 from segdistill.networks import NETWORKS, expand_preset
+from segdistill.networks.sizes import along_axes
 from segdistill.parts import build, complete
 from segdistill.run import Run
 
@@ -36,20 +38,28 @@ class Facts:
 
 
 def resolve_network(spec: Mapping[str, Any], facts: Facts, place: str) -> dict[str, Any]:
-    """Turn `{preset: NAME}` into the part it stands for in 2-D or 3-D, with every default; `inputs` stays."""
-    if "inputs" in spec:
-        rest = {key: value for key, value in spec.items() if key != "inputs"}
-        return resolve_network(rest, facts, place) | {"inputs": list(spec["inputs"])}
-    if "preset" in spec:
-        rest = {key: value for key, value in spec.items() if key != "preset"}
-        spec = {**expand_preset(str(spec["preset"]), facts.spatial_dims), **rest}
-    return complete(NETWORKS, spec, place)
+    """Turn `{preset: NAME}` into the part it stands for in 2-D or 3-D, with every default; `inputs` stays.
+
+    Raises:
+        SegdistillError: unknown settings, or a preset that is for the other number of dimensions.
+    """
+    own = own_settings(spec)
+    if "preset" in own:
+        rest = {key: value for key, value in own.items() if key != "preset"}
+        try:
+            own = {**expand_preset(str(own["preset"]), facts.spatial_dims), **rest}
+        except ValueError as error:
+            raise SegdistillError(f"{place}.preset: {error}") from None
+    settings = complete(NETWORKS, own, place)
+    if "width" in spec:
+        settings = scaled(settings, spec["width"], place)
+    return settings | ({"inputs": list(spec["inputs"])} if "inputs" in spec else {})
 
 
-def multiple_of(spec: Mapping[str, Any], facts: Facts, place: str) -> int:
-    """Of which number the sides of images are multiples, for the network that a part describes."""
+def multiple_of(spec: Mapping[str, Any], facts: Facts, place: str) -> tuple[int, ...]:
+    """Of which numbers the sides of images are multiples, for the network that a part describes."""
     settings = resolve_network(spec, facts, place)
-    return NETWORKS[settings["type"]].multiple(settings)
+    return along_axes(NETWORKS[settings["type"]].multiple(settings), facts.spatial_dims)
 
 
 def build_network(spec: Mapping[str, Any], facts: Facts, place: str) -> nn.Module:
@@ -63,7 +73,7 @@ def build_network(spec: Mapping[str, Any], facts: Facts, place: str) -> nn.Modul
         "in_channels": facts.in_channels,
         "out_channels": facts.out_channels,
     }
-    part = {key: value for key, value in resolve_network(spec, facts, place).items() if key != "inputs"}
+    part = own_settings(resolve_network(spec, facts, place))
     return build(NETWORKS, part, place, **given, image_size=facts.image_size)
 
 

@@ -134,7 +134,8 @@ def explain(error: ValidationError, place: str, model: type[BaseModel], data: An
             lines.append(f"{'.'.join([*path, str(problem['loc'][-1])])}: is required")
         elif not inside:  # else the item of a list, or another branch of a union, says it better
             told = wrong.setdefault((".".join(path), reprlib.repr(problem["input"])), [])
-            told.append(problem["msg"].removeprefix("Input should be ") if told else problem["msg"])
+            said = problem["msg"].removeprefix("Value error, ")
+            told.append(said.removeprefix("Input should be ") if told else said)
     lines += [f"{where}: {' or '.join(told)}, got {value}" for (where, value), told in wrong.items()]
     return "\n".join(lines)
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import yaml
-from pydantic import ValidationError
 
 from segdistill.composition import image_channels, merge, parse_override, read, with_parity, without_removed
 from segdistill.errors import SegdistillError
-from segdistill.parts import complete, explain, unknown
+from segdistill.network_part import complete_network, like_a_teacher
+from segdistill.parts import complete, unknown
 from segdistill.sections import (
     CriticSection,
     DataSection,
@@ -25,11 +25,11 @@ from segdistill.sections import (
     PhaseSection,
     Section,
     SegmentationSection,
-    Settings,
     TeacherSection,
     TermSection,
     TrainSection,
     is_reserved,
+    section,
 )
 
 IDENTITY = ("name", "kind", "status", "reference", "summary", "needs")
@@ -39,8 +39,6 @@ DEFAULT_PARTS: Any = {
     "segmentation": {"loss"},
     "train": {"optimizer", "schedule"},
 }
-
-S = TypeVar("S", bound=Section)
 
 
 class Recipe(Section):
@@ -105,7 +103,7 @@ class Recipe(Section):
         from segdistill.teachers.combination import COMBINATIONS
         from segdistill.training.optimization import OPTIMIZERS
 
-        recipe = _section(cls, data, "")
+        recipe = section(cls, data, "")
         for channel, part in recipe.data.channels.items():
             recipe.data.channels[channel] = complete(INTENSITIES, part, f"data.channels.{channel}")
         if recipe.data.augmentation is not None:
@@ -146,22 +144,16 @@ class Recipe(Section):
                 raise SegdistillError("critic: there is no teacher whose answers it could compare with")
             recipe.critic.optimizer = complete(OPTIMIZERS, recipe.critic.optimizer, "critic.optimizer")
         _complete_train(recipe.train, "train", recipe.data.batch_size)
-        recipe.student = complete_network(recipe.student, "student")
         for name, teacher in recipe.teachers.items():
             _complete_teacher(name, teacher, recipe)
+        if "like" in recipe.student:
+            recipe.student = like_a_teacher(recipe.student, recipe.teachers)
+        recipe.student = complete_network(recipe.student, "student", student=True)
         return recipe
 
     def to_yaml(self) -> str:
         """The recipe with every default, as YAML."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=110)
-
-
-def _section(section: type[S], data: Mapping[str, Any], place: str) -> S:
-    """`data` as a section; SegdistillError where it is none."""
-    try:
-        return section.model_validate(data)
-    except ValidationError as error:
-        raise SegdistillError(("" if place else "recipe: ") + explain(error, place, section, data)) from None
 
 
 def _learns_apart(projector: str) -> bool:
@@ -220,7 +212,7 @@ def _complete_teacher(name: str, teacher: TeacherSection, recipe: Recipe) -> Non
         teacher.view = {key: value for key, value in completed.items() if key != "type"}
     # Checked as the whole section that the teacher will train by; kept as the few words that it is.
     own = merge(recipe.train.model_dump(mode="json"), teacher.train)
-    _complete_train(_section(TrainSection, own, f"{place}.train"), f"{place}.train", recipe.data.batch_size)
+    _complete_train(section(TrainSection, own, f"{place}.train"), f"{place}.train", recipe.data.batch_size)
 
 
 def _complete_train(train: TrainSection, place: str, batch: int) -> None:
@@ -235,37 +227,3 @@ def _complete_train(train: TrainSection, place: str, batch: int) -> None:
         )
     train.optimizer = complete(OPTIMIZERS, train.optimizer, f"{place}.optimizer")
     train.schedule = complete(SCHEDULES, train.schedule, f"{place}.schedule")
-
-
-def complete_network(spec: Any, place: str) -> Settings:
-    """Check a network part.
-
-    `{preset: NAME}` stays as it is until the data tell 2-D from 3-D; so does `python`. `inputs` names the
-    image channels that the network sees, in any of them.
-    """
-    from segdistill.networks import NETWORKS, PRESETS
-
-    if isinstance(spec, Mapping) and "inputs" in spec:
-        inputs = spec["inputs"]
-        if not isinstance(inputs, list | tuple) or not inputs or not all(isinstance(n, str) for n in inputs):
-            raise SegdistillError(
-                f"{place}.inputs: expected names of image channels, [CT] or [CT, PET], got {inputs!r}"
-            )
-        if len(set(inputs)) < len(inputs):
-            raise SegdistillError(f"{place}.inputs: a channel stands there twice: {', '.join(inputs)}")
-        rest = {key: value for key, value in spec.items() if key != "inputs"}
-        return complete_network(rest, place) | {"inputs": list(inputs)}
-    if isinstance(spec, Mapping) and "preset" in spec:
-        name = str(spec["preset"])
-        if name not in PRESETS:
-            raise SegdistillError(f"{place}.preset: {unknown(name, PRESETS)}")
-        if "type" in spec:
-            raise SegdistillError(
-                f"{place}: give `type` or `preset`, not both; preset {name} has its own type"
-            )
-        changed = {key: value for key, value in spec.items() if key != "preset"}
-        complete(NETWORKS, {**PRESETS[name].expand(3), **changed}, place)
-        return dict(spec)
-    if isinstance(spec, Mapping) and spec.get("type") == "python":
-        return dict(spec)
-    return complete(NETWORKS, spec, place)

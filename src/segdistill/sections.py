@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from segdistill.errors import SegdistillError
+from segdistill.parts import explain
 
 PositiveInt = Annotated[int, Field(ge=1)]
 NonNegative = Annotated[float, Field(ge=0)]
@@ -14,6 +19,26 @@ Settings = dict[str, Any]
 Part = Annotated[Settings, BeforeValidator(lambda part: {"type": part} if isinstance(part, str) else part)]
 """`{type: NAME, setting: value, ...}`; the name alone is the part with its defaults."""
 
+UNITS = {"": 1, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
+
+
+def quantity(value: Any) -> Any:
+    """`500k`, `1.5M` or `20G` as a number; what is no text as it is.
+
+    Raises:
+        ValueError: a text that is no number.
+    """
+    if not isinstance(value, str):
+        return value
+    found = re.fullmatch(r"\s*(\d+(?:\.\d*)?(?:e\+?\d+)?)\s*([kMGT]?)\s*", value)
+    if found is None:
+        raise ValueError("write a number above 0, such as 500k, 1.5M or 20G")
+    return float(found[1]) * UNITS[found[2]]
+
+
+Quantity = Annotated[float, BeforeValidator(quantity), Field(gt=0)]
+"""A number above 0, which may be written 500k, 1.5M or 20G."""
+
 RESERVED = ("segmentation", "total", "holistic", "critic")
 Need = Literal["labels", "several teachers", "unlabelled images", "several sites"]
 
@@ -22,6 +47,21 @@ class Section(BaseModel):
     """A part of a recipe: unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+S = TypeVar("S", bound=Section)
+
+
+def section(kind: type[S], data: Mapping[str, Any], place: str) -> S:
+    """`data` as a section.
+
+    Raises:
+        SegdistillError: it is none; with the place and the choices.
+    """
+    try:
+        return kind.model_validate(data)
+    except ValidationError as error:
+        raise SegdistillError(("" if place else "recipe: ") + explain(error, place, kind, data)) from None
 
 
 def is_reserved(name: str) -> bool:
@@ -98,6 +138,24 @@ class DataSection(Section):
     """Folder of the preprocessed images; without it $SEGDISTILL_STORE, else runs/preprocessed."""
     workers: Annotated[int, Field(ge=0)] | None = None
     """Processes in all: all preprocess; then one trains and the rest cut patches. null: the cores, at most 8."""
+
+
+class BudgetSection(Section):
+    """What a student may cost; of the widths of its network the largest is taken that costs no more."""
+
+    parameters: Quantity | None = None
+    macs: Quantity | None = None
+    """True multiply-adds for one patch."""
+    latency_ms: Quantity | None = None
+    """Median time of one patch on this machine, in PyTorch and on the threads that it has."""
+    widest: Quantity = 8
+    """How many times the network's own width it may become."""
+
+    @model_validator(mode="after")
+    def _says_something(self) -> BudgetSection:
+        if self.parameters is None and self.macs is None and self.latency_ms is None:
+            raise ValueError("say at least one of parameters, macs and latency_ms")
+        return self
 
 
 class PeerSection(Section):

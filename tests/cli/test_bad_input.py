@@ -16,7 +16,16 @@ RECIPES = {
     "misspelt key of a part": ("student.chanels=[2,4]", "student: 'chanels'", "did you mean 'channels'?"),
     "misspelt key of the augmentation": ("data.augmentation={flop: 1}", "data.augmentation: 'flop'", "flip"),
     "misspelt network": ("student.type=unett", "student.type: 'unett'", "did you mean 'unet'?", "ux_net"),
-    "misspelt preset": ("student={preset: s9}", "student.preset: 's9' is unknown", "s1, s2, s3, t1"),
+    "a width that is none": ("student.width=thin", "student.width", "such as 1/4"),
+    "like no teacher": ("student={like: teecher}", "student.like: 'teecher' is unknown"),
+    "a budget of nothing": ("student.budget={}", "student.budget", "at least one of parameters, macs and latency_ms"),
+    "a budget in words": ("student.budget.parameters=little", "student.budget.parameters", "such as 500k, 1.5M or 20G"),
+    "a budget that nothing meets": ("student.budget.parameters=10", "student.budget: no unet", "the nearest is"),
+    "a budget and a width": ("student={type: unet, width: 1/2, budget: {macs: 1G}}", "`width` or `budget`"),
+    "a budget for a teacher": (
+        "teachers={teacher: {peer: {}, network: {type: unet, budget: {macs: 1G}}}}", "teachers.teacher.network.budget",
+    ),
+    "misspelt preset": ("student={preset: s9}", "student.preset: 's9' is unknown", "s1, s2, s3"),
     "misspelt loss": ("segmentation.loss=dice_fcal", "segmentation.loss.type: 'dice_fcal'", "dice_focal"),
     "misspelt optimizer": ("train.optimizer.type=adamm", "train.optimizer.type: 'adamm'", "adamw, sgd"),
     "misspelt schedule": ("train.schedule=polly", "train.schedule.type: 'polly'", "constant, cosine, poly"),
@@ -102,14 +111,21 @@ COMMANDS = {
     "predict by no run": ("predict nowhere a.nii.gz -o m.nii.gz", "nowhere is not a run", "segdistill train"),
     "report on no run": ("report data", "data is not a run: it has no run.json", "segdistill train"),
     "report on nothing": ("report nowhere", "nowhere is not a run: no such folder"),
-    "cost of an unknown name": ("cost unett", "unett: no such run folder", "did you mean 'unet'?", "h_denseformer"),
+    "cost of an unknown name": ("cost unett", "unett: no network, preset, run folder", "did you mean 'unet'?"),
     "cost of a dataset": ("cost data", "data is not a run"),
     "cost of a size that does not fit": (
-        "cost unet --size 63,64,64 --count-only", "63x64x64 does not fit", "56 x 64 x 64 or 64 x 64 x 64",
+        "cost unet --size 63,64,64 --count-only", "63 x 64 x 64 does not fit", "56 x 64 x 64 or 64 x 64 x 64",
     ),
     "cost of a size for a fixed network": (
         "cost h_denseformer --size 64,64,60 --count-only", "divisible by 16", "64 x 64 x 48 or 64 x 64 x 64",
     ),
+    "cost of nothing": ("cost channels=[8,16]", "name a network, preset, run or recipe first"),
+    "cost of settings that are none": ("cost unet chanels=[8,16]", "unet: 'chanels' is unknown", "channels"),
+    "cost of a preset of other dimensions": ("cost ra_unet_ii --size 64,64", "for 3-D images, these are 2-D"),
+    "cost beyond a budget": ("cost unet budget.parameters=2 --count-only", "unet.budget: no unet", "nearest is channels"),
+    "a picture that is there": ("cost unet --plot notes/plan.png", "notes/plan.png exists", "--overwrite"),
+    "a picture of another kind": ("cost unet --plot p.pdf", "name a .png or .svg file"),
+    "a picture nowhere": ("cost unet --plot no/p.png", "there is no folder no"),
     "cost of words": ("cost unet --size large", "--size large", "144,144,144"),
     "cost of one side": ("cost unet --size 64", "--size 64", "two or three numbers"),
     "a phantom where something is": ("data phantom data", "data exists", "--overwrite"),
@@ -163,6 +179,7 @@ def test_command(name: str, refused: Refused, volumes: Callable[[], Path], tmp_p
     volumes()
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "thesis.tex").write_text("the only copy")
+    (tmp_path / "notes" / "plan.png").write_text("a picture")
     refused(*words.split(), told=told)
     assert not (tmp_path / "new").exists()
 

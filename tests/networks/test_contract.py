@@ -4,69 +4,131 @@ from __future__ import annotations
 
 from copy import deepcopy
 from fnmatch import fnmatch
+from inspect import signature
 from math import ceil, prod
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from segdistill import checkpoint
+from segdistill.cost import count
+from segdistill.cost.meta import WithoutMemory
 from segdistill.networks import NETWORKS, catch, stage_names, stride_of
 from segdistill.networks.stages import resolve
 from segdistill.parts import complete
 
-# Name of the case -> (network, its smallest settings).
-CASES: dict[str, tuple[str, dict[str, Any]]] = {
-    "unet": ("unet", {"channels": (2, 3, 4), "convolutions": 1}),
-    "unet, deep supervision": ("unet", {"channels": (2, 3, 4), "deep_supervision": True}),
-    "h_denseformer": ("h_denseformer", {"filters": 2, "depth": 4, "dropout": 0.0}),
-    "h_denseformer, one head": (
-        "h_denseformer",
-        {"filters": 2, "depth": 4, "dropout": 0.0, "deep_supervision": False},
-    ),
-    "swin_unetr, paper": (
-        "swin_unetr",
-        {"feature_size": 6, "depths": (2, 1, 1, 1), "heads": (1, 2, 2, 2), "window": 3},
-    ),
-    "swin_unetr, fourth stage dropped": (
-        "swin_unetr",
-        {"feature_size": 6, "depths": (1, 1, 1, 1), "heads": (1, 2, 2, 2), "unused_stage": False},
-    ),
-    "swin_unetr, monai": (
-        "swin_unetr",
-        {"feature_size": 6, "depths": (1, 1, 1, 1), "heads": (1, 2, 2, 2), "variant": "monai"},
-    ),
-    "unetr": ("unetr", {"feature_size": 2, "hidden_size": 8, "mlp_size": 8, "heads": 2}),
-    "ux_net": ("ux_net", {"feature_sizes": (2, 3, 4, 6), "hidden_size": 8, "depths": (1, 1, 1, 1)}),
-    "unet_plus_plus": ("unet_plus_plus", {"filters": 2}),
-    "unet_plus_plus, deep supervision": ("unet_plus_plus", {"filters": 2, "deep_supervision": True}),
-    "resnet": ("resnet", {"filters": 2}),
-    "resnet, 34": ("resnet", {"filters": 2, "depth": 34}),
+SMALL: dict[str, dict[str, Any]] = {
+    "transunet": {
+        **{"filters": 2, "units": (1, 1, 1), "hidden_size": 8, "mlp_size": 8, "heads": 2, "layers": 1},
+        "decoder_channels": (8, 6, 4, 3, 2),
+    },
+    "transbts": {"filters": 2, "blocks": (1,) * 4, "hidden_size": 8, "mlp_size": 8, "heads": 2, "layers": 1},
+    "swin_unetr": {"feature_size": 6, "depths": (1,) * 4, "heads": (1, 2, 2, 2)},
+    "missformer": {"dims": (8, 8, 16, 16), "depths": (1,) * 4, "heads": (1, 2, 2, 2), "bridge_depth": 1},
+    "mdvit": {
+        **{"feature_sizes": (4, 4, 8, 8), "depths": (1,) * 4, "heads": (1, 1, 0), "mlp_ratios": (1,) * 4},
+        "auxiliary_size": 4,
+    },
+    "nnunet_plain": {"features_per_stage": (2, 3, 4), "strides": (1, 2, 2)},
+    "h_denseformer": {"filters": 2, "depth": 4, "dropout": 0.0},
+    "depthwise_unet": {"channels": (2, 3, 4), "dropout": 0.0},
+    "axial_transformer": {"filters": 4, "heads": 2, "depths": (1, 1, 1)},
+}
+SMALL["nnunet_residual"] = {**SMALL["nnunet_plain"], "n_blocks_per_stage": (1, 2, 1)}
+# Name of the case, whose beginning is the network's -> its smallest settings.
+CASES: dict[str, dict[str, Any]] = {
+    "unet": {"channels": (2, 3, 4), "convolutions": 1},
+    "unet, deep supervision": {"channels": (2, 3, 4), "deep_supervision": True},
+    "unet_plus_plus": {"filters": 2},
+    "unet_plus_plus, deep supervision": {"filters": 2, "deep_supervision": True},
+    "vnet": {"filters": 2},
+    "vnet, more channels than filters": {"filters": 1, "activation": "prelu"},
+    "attention_unet": {"channels": (2, 4, 6)},
+    "ra_unet": {"filters": 4},
+    "transunet": SMALL["transunet"],
+    "transbts": SMALL["transbts"],
+    "transbts, nothing unused": {**SMALL["transbts"], "unused_layers": False},
+    "swin_unet": {"feature_size": 8, "depths": (2, 1, 1, 1), "heads": (1, 2, 2, 2), "window": 3},
+    "unetr": {"feature_size": 2, "hidden_size": 8, "mlp_size": 8, "heads": 2},
+    "swin_unetr, paper": {**SMALL["swin_unetr"], "depths": (2, 1, 1, 1), "window": 3},
+    "swin_unetr, fourth stage dropped": {**SMALL["swin_unetr"], "unused_stage": False},
+    "swin_unetr, monai": {**SMALL["swin_unetr"], "variant": "monai"},
+    "h_denseformer": SMALL["h_denseformer"],
+    "h_denseformer, one head": {**SMALL["h_denseformer"], "deep_supervision": False},
+    "ux_net": {"feature_sizes": (2, 3, 4, 6), "hidden_size": 8, "depths": (1, 1, 1, 1)},
+    "missu": SMALL["transbts"],
+    "mdvit": SMALL["mdvit"],
+    "mdvit, two domains": {**SMALL["mdvit"], "domains": 2, "unused_heads": False},
+    "mdvit, no auxiliary head": {**SMALL["mdvit"], "auxiliary": False},
+    "missformer": SMALL["missformer"],
+    "missformer, nothing unused": {**SMALL["missformer"], "unused_layers": False},
+    "nnunet_plain": SMALL["nnunet_plain"],
+    "nnunet_plain, one head": {**SMALL["nnunet_plain"], "deep_supervision": False},
+    "nnunet_residual": SMALL["nnunet_residual"],
+    "nnunet_residual, one head": {**SMALL["nnunet_residual"], "deep_supervision": False},
+    "segresnet": {"filters": 4, "groups": 2},
+    "mobile_unet": {"multiplier": 0.1},
+    "mobile_unet, all of MobileNetV2": {
+        "multiplier": 0.1,
+        "last_pointwise": True,
+        "channel_attention": False,
+    },
+    "resnet18_student": {"filters": 2},
+    "al_net": {"channels": (2, 3, 4, 5, 6), "depths": (1, 2, 1, 2, 1), "decoder_channels": 4},
+    "axial_transformer": SMALL["axial_transformer"],
+    "axial_transformer, deep supervision": {**SMALL["axial_transformer"], "deep_supervision": True},
+    "depthwise_unet": SMALL["depthwise_unet"],
+    "depthwise_unet, deep supervision": {
+        **SMALL["depthwise_unet"],
+        **{"separable": "spatiotemporal", "attention": False, "deep_supervision": True},
+    },
+    "depthwise_unet, early": {
+        **SMALL["depthwise_unet"],
+        **{"channels": (3, 4, 5), "early_downsampling": True, "deep_supervision": True},
+    },
 }
 # Parameters that get no gradient, and are documented to.
 WITHOUT_GRADIENT = {
     "h_denseformer, one head": ["heads.[123].*"],
     "swin_unetr, paper": ["swinViT.layers4.*"],
     "unetr": ["network.vit.blocks.*.norm_cross_attn.*"],
+    "transbts": ["network.unused_*"],
+    "mdvit": ["auxiliary.[123].*"],
+    "missformer": ["*unused.*"],
+    "nnunet_plain, one head": ["decoder.seg_layers.0.*"],
+    "nnunet_residual, one head": ["decoder.seg_layers.0.*"],
 }
 IN_CHANNELS, CLASSES = 2, 3
 
 
-def size_of(network: str, spatial_dims: int) -> tuple[int, ...]:
+def settings_of(case: str) -> tuple[str, dict[str, Any]]:
+    """Network and complete settings of a case."""
+    name = case.split(",")[0]
+    settings = complete(NETWORKS, {"type": name, **CASES[case]}, "network")
+    return name, {key: value for key, value in settings.items() if key != "type"}
+
+
+def size_of(case: str, spatial_dims: int) -> tuple[int, ...]:
     """The smallest anisotropic size that fits."""
-    steps = {"unet": 4, "swin_unetr, monai": 32, "resnet": 32, "resnet, 34": 32}
-    step = steps.get(network.split(", deep")[0], 16)
+    name, settings = settings_of(case)
+    step = NETWORKS[name].multiple(settings)
+    assert isinstance(step, int)
     return (2 * step, step, step)[:spatial_dims]
+
+
+def bound(name: str) -> bool:
+    """Whether a network is built for one size of image."""
+    return "image_size" in signature(NETWORKS[name].part).parameters
 
 
 def build(case: str, spatial_dims: int) -> nn.Module:
     torch.manual_seed(0)
-    name, settings = CASES[case]
-    if name in ("h_denseformer", "unetr"):
-        settings = {**settings, "image_size": size_of(case, spatial_dims)}
-    return NETWORKS[name].part(spatial_dims, IN_CHANNELS, CLASSES, **settings)
+    name = case.split(",")[0]
+    size = {"image_size": size_of(case, spatial_dims)} if bound(name) else {}
+    return NETWORKS[name].part(spatial_dims, IN_CHANNELS, CLASSES, **CASES[case], **size)
 
 
 def image_for(case: str, spatial_dims: int, batch: int = 1) -> Tensor:
@@ -79,14 +141,13 @@ both_dims = pytest.mark.parametrize("spatial_dims", [2, 3])
 
 
 def test_each_network_of_the_table_is_under_contract() -> None:
-    assert {name for name, _ in CASES.values()} == set(NETWORKS)
+    assert {case.split(",")[0] for case in CASES} == set(NETWORKS)
 
 
 @every_case
 def test_row_and_instance_tell_the_same_multiple(case: str) -> None:
-    name, settings = CASES[case]
-    complete_settings = complete(NETWORKS, {"type": name, **settings}, "network")
-    assert NETWORKS[name].multiple(complete_settings) == build(case, 2).divisible_by
+    name, settings = settings_of(case)
+    assert NETWORKS[name].multiple(settings) == build(case, 2).divisible_by
 
 
 def test_each_row_names_its_reference_and_says_what_it_is() -> None:
@@ -140,11 +201,11 @@ def test_a_gradient_reaches_every_parameter_but_the_documented(case: str, spatia
 def test_a_copy_and_a_reloaded_state_answer_alike_and_share_nothing(case: str, tmp_path: Path) -> None:
     network, image = build(case, 2).eval(), image_for(case, 2)
     copy = deepcopy(network)
-    save_file(network.state_dict(), tmp_path / "weights.safetensors")
+    checkpoint.save(tmp_path / "weights.safetensors", network.state_dict(), {})
     other = build(case, 2)
     for parameter in other.parameters():
         nn.init.normal_(parameter)
-    other.load_state_dict(load_file(tmp_path / "weights.safetensors"))
+    other.load_state_dict(checkpoint.load(tmp_path / "weights.safetensors")[0])
     names = ("encoder/deepest", "decoder/last")
     with torch.no_grad():
         with catch(network, names) as maps:
@@ -213,22 +274,39 @@ def test_a_size_with_one_voxel_left_at_the_bottom_is_refused(case: str) -> None:
 )
 def test_a_network_that_cannot_be_is_refused(name: str, wrong: dict[str, int]) -> None:
     facts: dict[str, Any] = {"spatial_dims": 2, "in_channels": 1, "out_channels": 1, **wrong}
-    if name in ("h_denseformer", "unetr"):
+    if bound(name):
         facts["image_size"] = (32,) * facts["spatial_dims"]
     with pytest.raises(ValueError, match=name):
         NETWORKS[name].part(**facts)
 
 
 @every_case
-def test_deep_supervision_returns_heads_in_training_alone(case: str) -> None:
+def test_several_heads_are_returned_in_training_alone(case: str) -> None:
     network, image = build(case, 2), image_for(case, 2)
-    settings = CASES[case][1]
     heads = network.train()(image)
-    several = settings.get("deep_supervision", case == "h_denseformer")
+    settings = settings_of(case)[1]
+    several = settings.get("deep_supervision", settings.get("auxiliary", False))
     assert isinstance(heads, list) == several
     assert isinstance(network.eval()(image), Tensor)
-    shrink = 1 if case.startswith("unet_plus_plus") else 4  # all heads of UNet++ are at full resolution
+    shrink = 1 if case.split(",")[0] in FULL_SIZE else 4
     if several:
         for i, head in enumerate(heads):
             assert prod(head.shape[2:]) == prod(image.shape[2:]) // shrink**i
             assert head.shape[1] == CLASSES
+
+
+FULL_SIZE = ("unet_plus_plus", "mdvit")  # all of their heads are
+
+
+@every_case
+@both_dims
+def test_it_is_counted_and_runs_in_half_precision(case: str, spatial_dims: int) -> None:
+    network, image = build(case, spatial_dims).eval(), image_for(case, spatial_dims)
+    counts = count(network, image.shape[1:])
+    assert counts.parameters == sum(p.numel() for p in network.parameters())
+    assert counts.macs > 0 and counts.thop_macs > 0
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        assert torch.isfinite(network(image)).all()
+    with WithoutMemory():
+        kept = [p.numel() for p in build(case, spatial_dims).parameters() if not p.is_meta]
+    assert sum(kept) < 100

@@ -8,7 +8,7 @@ from monai.networks.nets import SwinUNETR as MonaiSwinUNETR
 from torch import nn
 
 from segdistill.networks import NETWORKS, catch
-from segdistill.networks.dense_transformer import DenseBlock, InnerLayer
+from segdistill.networks.blocks.dense_transformer import DenseBlock, InnerLayer
 from segdistill.networks.h_denseformer import HDenseFormer
 from segdistill.networks.swin_unetr import SwinUNETR
 from segdistill.networks.unetr import UNETR

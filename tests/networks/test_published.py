@@ -1,4 +1,4 @@
-"""Teach-Former's Table 1, number for number: its H-DenseFormer, Swin, UNETR and UX-Net rows at full size."""
+"""Teach-Former's Table 1, number for number, at full size; and the other presets."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 from torch import nn
 
 from segdistill.cost import Counts, count
+from segdistill.cost.meta import WithoutMemory
 from segdistill.networks import NETWORKS, PRESETS, expand_preset
 
 INPUT = {3: (2, 144, 144, 144), 2: (3, 384, 384)}  # PET-CT of HECKTOR21; T2W, DWI and ADC of PI-CAI22
@@ -64,10 +65,60 @@ def test_table_1(row: Published) -> None:
     assert counts.thop_macs / 1e9 == pytest.approx(row.gflops, abs=0.01)
 
 
-def test_the_table_holds_every_preset_in_2d_and_3d() -> None:
-    assert {(row.preset, row.spatial_dims) for row in TABLE} == {
-        (name, dims) for name in PRESETS for dims in (2, 3)
-    }
+# Preset, channels and classes of the count, parameters; where they are from is told by the networks' docstrings.
+OTHERS = [
+    ("h_denseformer_16", 3, 2, 2, None),
+    ("h_denseformer_12", 2, 3, 2, None),
+    ("nnunet", 3, 1, 14, 31_205_254),
+    ("nnunet", 2, 1, 2, 46_324_558),
+    ("nnunet_resenc", 3, 1, 14, 102_359_430),
+    ("nnunet_resenc", 2, 1, 3, 105_918_322),
+    ("segresnet_16", 3, 4, 3, 4_702_227),
+    ("segresnet_16", 2, 4, 3, 1_576_851),
+    ("segresnet_32", 3, 4, 3, 18_798_627),
+    ("segresnet_32", 2, 4, 3, 6_299_427),
+    ("ra_unet_i", 2, 1, 1, 737_897),
+    ("ra_unet_ii", 3, 1, 1, 4_420_849),
+    ("lcov_net", 3, 1, 17, 2_785_764),
+    ("lcov_net_isbi", 3, 1, 1, 806_113),
+    ("mobile_unet_quarter", 3, 1, 2, 232_244),
+    ("mobile_unet_quarter", 2, 3, 1, 179_531),
+]
+
+
+@pytest.mark.parametrize(("name", "spatial_dims", "channels", "classes", "parameters"), OTHERS)
+def test_other_presets(
+    name: str, spatial_dims: int, channels: int, classes: int, parameters: int | None
+) -> None:
+    with WithoutMemory():
+        network = build(
+            expand_preset(name, spatial_dims), spatial_dims, channels, classes, (64,) * spatial_dims
+        )
+    if parameters is not None:
+        assert sum(p.numel() for p in network.parameters()) == parameters
+
+
+def test_every_preset_is_tested_in_all_of_its_dimensions() -> None:
+    tested = {(row.preset, row.spatial_dims) for row in TABLE} | {(name, dims) for name, dims, *_ in OTHERS}
+    assert tested == {(name, dims) for name, preset in PRESETS.items() for dims in preset.settings}
+
+
+def test_a_preset_of_other_dimensions_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"preset ra_unet_ii: it is for 3-D images, these are 2-D"):
+        expand_preset("ra_unet_ii", 2)
+
+
+def test_the_row_of_mdvit() -> None:
+    counts = counts_of({"type": "mdvit"}, 2, INPUT[2])
+    assert (counts.parameters, counts.macs / 1e9) == (34_966_250, pytest.approx(23.620, abs=5.1e-4))
+    assert counts.thop_parameters / 1e6 == pytest.approx(30.30, abs=0.01)
+    assert counts.thop_macs / 1e9 == pytest.approx(24.95, abs=0.01)
+
+
+def test_the_row_of_missu_is_not_met_and_the_nearest_is_this() -> None:
+    nearest = counts_of({"type": "missu"}, 3, (2, 128, 128, 128))
+    assert nearest.thop_parameters == 4_406_530  # printed: 4.24 M
+    assert nearest.thop_macs / 1e9 == pytest.approx(154.485, abs=1e-3)  # printed: 154.38
 
 
 def test_light_swin_3d_to_the_digit() -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 from segdistill.distiller import Distiller
 from segdistill.errors import SegdistillError
 from segdistill.losses.segmentation import DiceFocal
-from segdistill.networks.resnet import ResNet
+from segdistill.networks.resnet18_student import ResNet18Student
 from segdistill.networks.stages import catch
 from segdistill.networks.unet_plus_plus import UNetPlusPlus
 from segdistill.recipe import Recipe
@@ -31,7 +31,7 @@ STUDENT |= {
 def made(overrides: tuple[str, ...] = (), dims: int = 2) -> tuple[Distiller, Tensor, Tensor]:
     torch.manual_seed(0)
     recipe = Recipe.load("hlfd", overrides=overrides)
-    student = ResNet(dims, 1, 2, filters=4)
+    student = ResNet18Student(dims, 1, 2, filters=4)
     teacher = UNetPlusPlus(dims, 1, 2, filters=4)
     image = torch.randn(2, 1, *(64, 64, 32)[:dims])
     label = torch.randint(0, 2, image.shape)

@@ -36,7 +36,7 @@ TINY = {
     "unetr": "{type: unetr, feature_size: 2, hidden_size: 12, mlp_size: 12, heads: 1}",
     "ux_net": "{type: ux_net, feature_sizes: [2, 4, 4, 4], hidden_size: 4, depths: [1, 1, 1, 1]}",
     "unet_plus_plus": "{type: unet_plus_plus, filters: 2}",
-    "resnet": "{type: resnet, filters: 2}",
+    "resnet18_student": "{type: resnet18_student, filters: 2}",
 }
 Train = Callable[..., Path]
 Teacher = Callable[[str, str], Path]
@@ -222,7 +222,7 @@ def test_distils(name: str, kind: str, run_command: Train, teacher: Teacher) -> 
     words.append(f"train.epochs={len(recipe.phases) or 1}")
     if "inputs" in recipe.student:
         words.append(f"student.inputs={'[G]' if kind == 'photographs' else '[CT]'}")
-    if own == "resnet":
+    if own == "resnet18_student":
         words.append(f"data.patch_size={LARGER[dims]}")
     for key, section in recipe.teachers.items():
         network = family(section.network, dims)

@@ -101,7 +101,7 @@ def cost(parameters: int, macs: int, latency: float) -> dict[str, Any]:
         "thop_parameters": parameters,
         "thop_macs": int(macs * 0.98),
         "input": [1, 2, 32, 32, 16],
-        "latency_ms": {"median": latency, "p95": latency * 1.2, "threads": 2, "device": "cpu"},
+        "latency_ms": {"p50": latency, "p95": latency * 1.2, "threads": 2, "device": "cpu"},
         "peak_memory_mb": 40 + parameters / 1e5,
     }
 

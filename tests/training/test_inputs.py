@@ -225,7 +225,7 @@ def test_pet_is_dropped_on_real_patients(real_data: Path, tmp_path: Path) -> Non
     [
         ({"type": "unet", "channels": [4, 8]}, [16, 16, 16]),
         ({"type": "unet_plus_plus"}, [32, 16, 16]),  # two voxels at least at 1/16
-        ({"type": "resnet"}, [64, 32, 32]),
+        ({"type": "resnet18_student"}, [64, 32, 32]),
         ({"preset": "s2"}, [32, 16, 16]),
     ],
 )

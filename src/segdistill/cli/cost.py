@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -18,7 +19,10 @@ def cost_command(
     targets: Annotated[
         list[str],
         typer.Argument(
-            help="Networks, presets (`segdistill list presets`) or run folders.", show_default=False
+            metavar="NETWORK|RUN|RECIPE... [KEY=VALUE]...",
+            help="Networks and presets (`segdistill list networks`), run folders, recipes (a student and its teachers; "
+            "recipe:NAME where a network has that name), or `all` networks. KEY=VALUE changes their settings.",
+            show_default=False,
         ),
     ],
     size: Annotated[
@@ -28,63 +32,154 @@ def cost_command(
             show_default=False,
         ),
     ] = None,
-    channels: Annotated[int, typer.Option(min=1, help="Input channels (a run knows its own).")] = 2,
-    classes: Annotated[int, typer.Option(min=1, help="Output channels (a run knows its own).")] = 2,
+    channels: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Input channels.  [default: a run's or a dataset's, or 2]", show_default=False
+        ),
+    ] = None,
+    classes: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Output channels.  [default: a run's or a dataset's, or 2]", show_default=False
+        ),
+    ] = None,
     latency: Annotated[
         bool,
         typer.Option(
-            "--latency/--count-only", help="Also time forward passes of batch 1, which allocates the network."
+            "--latency/--count-only",
+            help="Also run each network, in a process of its own; counting allocates none.",
         ),
     ] = True,
-    repeats: Annotated[int, typer.Option(min=1, help="Timed forward passes.")] = 10,
+    repeats: Annotated[int, typer.Option(min=1, help="Timed forward passes, after 3 untimed.")] = 20,
+    threads: Annotated[
+        int | None,
+        typer.Option(min=1, help="PyTorch's threads.  [default: its own choice]", show_default=False),
+    ] = None,
     device: Device = "auto",
+    plot: Annotated[
+        Path | None,
+        typer.Option(
+            help="Draw size against speed, with the Pareto frontier, as PNG or SVG.", show_default=False
+        ),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a picture that is there.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Parameters, multiply-adds, latency and memory of networks.
+    """What networks cost: parameters, multiply-adds, memory, latency, file size.
 
     GMACs are given twice: true (torch's counter), and in the convention of `thop`, which most papers print as "GFLOPs".
-    MB are the weights and the tensors alive at once in a forward pass, counted.
-    Latency is that of PyTorch here; eager 3-D convolutions of one small patch are slow on a CPU.
+    File: the weights. Maps: the tensors alive at once in a forward pass, counted. RAM: what a process that only runs
+    the network holds at its peak, libraries included, measured. p50 and p95: time of one input, in PyTorch, whose 3-D
+    convolutions of one small patch are slow on a CPU. Runs are measured at their own channels, classes and patch.
 
-    **Example**
+    **Examples**
 
       segdistill cost t1 t2 t3 s1 s2 s3 --size 144,144,144 --count-only
+
+      segdistill cost unet channels=[8,16,32,64] --size 96,96,96
+
+      segdistill cost all --size 64,64,64 --plot networks.png
     """
     from segdistill.cost.record import cost_of
+    from segdistill.cost.targets import targets as meant
+    from segdistill.progress import track
 
-    shape = None if size is None else _sides(size)
+    if plot is not None:
+        _must_suit(plot, overwrite)
+    asked = meant(targets, None if size is None else _sides(size), channels, classes)
+    if not asked:
+        raise SegdistillError(
+            "name a network, preset, run or recipe first (`segdistill list networks`), or `all`"
+        )
     found = [
-        cost_of(target, shape, channels, classes, repeats if latency else 0, device) for target in targets
+        cost_of(target, repeats=repeats if latency else 0, device=device, threads=threads)
+        for target in track(asked, "networks")
     ]
+    if plot is not None:
+        _draw(found, plot)
     if as_json:
         print(json.dumps(found))
         return
-    Console().print(_table(found))
-
-
-def _table(found: list[dict[str, Any]]) -> Table:
-    """One row a network; the columns of times only where times were taken."""
-    time = found[0]["latency_ms"]
-    caption = (
-        f"{time['backend']}, {time['threads']} threads, {time['device']}" if time else "counted, not run"
-    )
-    inputs = [f"{row['input'][0]} x {' x '.join(map(str, row['input'][1:]))}" for row in found]
-    table = Table("", title=f"input {', '.join(dict.fromkeys(inputs))}; {caption}", title_justify="left")
-    table.columns[0].no_wrap = True
-    for title in ["M params", "GMACs", "M (thop)", "GMACs (thop)", "MB", *(["ms", "p95"] if time else [])]:
-        table.add_column(title, justify="right", no_wrap=True)
+    console = Console()
+    console.print(_counted(found))
+    if latency:
+        console.print(_measured(found))
     for row in found:
-        counts = [
-            row["parameters"] / 1e6,
-            row["macs"] / 1e9,
-            row["thop_parameters"] / 1e6,
-            row["thop_macs"] / 1e9,
-        ]
-        took = row["latency_ms"]
-        times = [f"{took['median']:.0f}", f"{took['p95']:.0f}"] if took else []
-        memory = f"{row['peak_memory_mb']:.0f}"
-        table.add_row(Path(row["name"]).name, *(f"{n:.2f}" for n in counts), memory, *times)
+        for line in row.get("weighed", ()):
+            console.print(f"{row['name']}: {line}", highlight=False, markup=False, soft_wrap=True)
+    if plot is not None:
+        console.print(f"picture: {plot}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _counted(found: list[dict[str, Any]]) -> Table:
+    """One row a network: what is counted."""
+    inputs = list(dict.fromkeys(_shape(row) for row in found))
+    one = len(inputs) == 1
+    table = _table(f"counted for {inputs[0] if one else 'one input each'}, batch 1, float32")
+    headings = ["M params", "GMACs", "M\n(thop)", "GMACs\n(thop)", "file\nMB", "maps\nMB"]
+    for heading in [*([] if one else ["input"]), *headings]:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in found:
+        counts = [row[key] / 1e6 if "parameters" in key else row[key] / 1e9 for key in COUNTS]
+        sizes = [f"{row['file_mb']:.1f}", f"{row['activation_mb']:.0f}"]
+        table.add_row(_name(row), *([] if one else [_shape(row)]), *(f"{n:.2f}" for n in counts), *sizes)
     return table
+
+
+def _measured(found: list[dict[str, Any]]) -> Table:
+    """One row a network: what was measured here."""
+    time = found[0]["latency_ms"]
+    threads = f"{time['threads']} thread{'s' * (time['threads'] != 1)}"
+    table = _table(
+        f"measured: {time['backend']}, {threads}, {time['device']}, {time['repeats']} passes after {time['warm_up']}"
+    )
+    for heading in ("p50 ms", "p95 ms", "RAM MB", *(["GPU MB"] if "device_mb" in found[0] else [])):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in found:
+        took = row["latency_ms"]
+        memory = [f"{row[key]:.0f}" for key in ("resident_mb", "device_mb") if key in row]
+        table.add_row(_name(row), f"{took['p50']:.1f}", f"{took['p95']:.1f}", *memory)
+    return table
+
+
+def _table(title: str) -> Table:
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1))
+    table.add_column("", no_wrap=True)
+    return table
+
+
+def _name(row: dict[str, Any]) -> str:
+    return Path(row["name"]).name or str(row["name"])
+
+
+COUNTS = ("parameters", "macs", "thop_parameters", "thop_macs")
+
+
+def _shape(row: dict[str, Any]) -> str:
+    return f"{row['input'][0]} x {' x '.join(map(str, row['input'][1:]))} to {row['classes']}"
+
+
+def _must_suit(plot: Path, overwrite: bool) -> None:
+    """Raise before hours of measuring where the picture could not be written afterwards."""
+    if plot.suffix.lower() not in (".png", ".svg"):
+        raise SegdistillError(f"--plot {plot}: name a .png or .svg file")
+    if plot.exists() and not overwrite:
+        raise SegdistillError(f"--plot {plot} exists; --overwrite replaces it")
+    if not plot.parent.is_dir():
+        raise SegdistillError(f"--plot {plot}: there is no folder {plot.parent}")
+
+
+def _draw(found: list[dict[str, Any]], plot: Path) -> None:
+    from segdistill.atomic import replacing
+    from segdistill.report.figures import price
+
+    figure = price.draw(found)
+    with replacing(plot) as temporary:
+        if plot.suffix.lower() == ".svg":
+            temporary.write_text(figure.svg or "", encoding="utf-8")
+        else:
+            temporary.write_bytes(figure.png)
 
 
 def _sides(size: str) -> tuple[int, ...]:

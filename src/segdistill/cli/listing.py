@@ -36,7 +36,8 @@ def list_command(
     what: Annotated[What, typer.Argument(help="The table to show.", show_default=False)],
     as_json: AsJson = False,
 ) -> None:
-    """What there is, by name: kind, status of the source, reference; of recipes also what they need.
+    """What there is, by name: kind, status of the source, reference; of recipes also what they need, of networks their
+    parameters (for 2 channels and 2 classes, as `segdistill cost` has them; it tells the rest).
 
     **Example**
 
@@ -67,10 +68,12 @@ def _block(console: Console, row: dict[str, Any]) -> None:
     about = ", ".join(filter(None, (row["kind"], row["status"])))
     needs = f"; needs {_told(row['needs'])}" if row.get("needs") else ""
     console.print(f"[bold]{escape(row['name'])}[/bold]  {escape(about + needs)}")
-    for text, style in ((row["summary"], ""), (row["reference"], "dim")):
+    for text, style in ((row["summary"], ""), (_told(row.get("size")), ""), (row["reference"], "dim")):
         if text:
             console.print(Padding(escape(text), (0, 0, 0, 4)), style=style)
 
 
 def _told(value: Any) -> str:
+    if isinstance(value, dict):  # numbers of parameters, by dimensions
+        return ", ".join(f"{count / 1e6:.2f} M in {dims[0]}-D" for dims, count in value.items())
     return ", ".join(value) if isinstance(value, list) else str(value or "")

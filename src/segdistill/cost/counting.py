@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
-from torch.func import functional_call
 from torch.utils.flop_counter import FlopCounterMode
 
 from segdistill.cost.activations import Activations
+from segdistill.cost.meta import without_data
 from segdistill.cost.thop_convention import watch
 from segdistill.errors import SegdistillError
 
@@ -24,6 +24,7 @@ class Counts:
     thop_parameters: int
     thop_macs: int  # printed as "GFLOPs" in most papers, divided by 1e9
     activation_bytes: int  # float32 tensors alive at once at the peak of a forward pass, without the weights
+    weight_bytes: int  # of the parameters and buffers as they are, each once: the size of a file of them
 
 
 def count(network: nn.Module, image_shape: Sequence[int]) -> Counts:
@@ -34,18 +35,15 @@ def count(network: nn.Module, image_shape: Sequence[int]) -> Counts:
     `macs`. Raises SegdistillError where the network cannot run without data (control flow on values, tensors
     that are neither parameters nor buffers).
     """
-    states = {
-        name: torch.empty_like(tensor, device="meta")
-        for name, tensor in (*network.named_parameters(), *network.named_buffers())
-    }
     image = torch.empty((1, *image_shape), device="meta")
     modes = {module: module.training for module in network.modules()}
     network.eval()
     try:
-        with torch.no_grad(), watch(network) as tally, FlopCounterMode(display=False) as flops:
-            functional_call(network, states, (image,))
-        with torch.no_grad(), Activations(states.values()) as activations:
-            functional_call(network, states, (image,))
+        with torch.no_grad(), without_data(network) as states:
+            with watch(network) as tally, FlopCounterMode(display=False) as flops:
+                network(image)
+            with Activations(states) as activations:
+                network(image)
     except (RuntimeError, NotImplementedError) as error:
         raise SegdistillError(
             f"{type(network).__name__} cannot be counted on the meta device ({str(error).splitlines()[0]}); "
@@ -60,4 +58,5 @@ def count(network: nn.Module, image_shape: Sequence[int]) -> Counts:
         thop_parameters=tally.parameters,
         thop_macs=tally.macs,
         activation_bytes=activations.peak,
+        weight_bytes=sum(tensor.nbytes for tensor in states),
     )

@@ -1,17 +1,14 @@
-"""Latency and memory of a network: measured here."""
+"""Latency of a network: measured here."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 from statistics import median
 from time import perf_counter
-from typing import Any
 
 import torch
-from psutil import Process
 from torch import Tensor, nn
 
 from segdistill.errors import SegdistillError
@@ -19,13 +16,11 @@ from segdistill.errors import SegdistillError
 
 @dataclass(frozen=True)
 class Latency:
-    """Time of one forward pass, and memory while it ran, with what they depend on."""
+    """Time of one forward pass, with what it depends on."""
 
-    median_ms: float
+    p50_ms: float
     p95_ms: float
     fastest_ms: float
-    peak_memory_mb: float  # resident memory of the whole process at its peak (CUDA: allocated on the device)
-    added_memory_mb: float  # that peak less what was resident (allocated) before the first forward
     input: tuple[int, ...]  # (batch, channels, *space)
     repeats: int
     warm_up: int
@@ -67,10 +62,9 @@ def measure(
     image = torch.randn((batch_size, *image_shape), device=place)
     modes = {module: module.training for module in network.modules()}
     network.eval()
-    memory = PeakMemory(place)
     try:
         autocast = torch.autocast(place.type, dtype=precision, enabled=precision != torch.float32)
-        with torch.inference_mode(), autocast, memory:
+        with torch.inference_mode(), autocast:
             for _ in range(warm_up):
                 _run(network, image)
             times = sorted(_run(network, image) for _ in range(repeats))
@@ -78,11 +72,9 @@ def measure(
         for module, training in modes.items():
             module.training = training
     return Latency(
-        median_ms=median(times),
+        p50_ms=median(times),
         p95_ms=_percentile(times, 0.95),
         fastest_ms=times[0],
-        peak_memory_mb=memory.peak / 2**20,
-        added_memory_mb=max(0.0, (memory.peak - memory.before) / 2**20),
         input=(batch_size, *image_shape),
         repeats=repeats,
         warm_up=warm_up,
@@ -91,43 +83,6 @@ def measure(
         precision=str(precision).removeprefix("torch."),
         backend=f"torch {torch.__version__} eager",
     )
-
-
-class PeakMemory:
-    """Peak memory within the `with`: resident memory of this process, sampled; or what CUDA counted.
-
-    A peak shorter than the sampling interval can be missed.
-    """
-
-    def __init__(self, device: torch.device, interval: float = 0.002) -> None:
-        self.device, self.interval = device, interval
-        self.before = self.peak = 0
-        self._stop = threading.Event()
-        self._sampler: threading.Thread | None = None
-
-    def __enter__(self) -> PeakMemory:
-        if self.device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(self.device)
-            self.before = torch.cuda.memory_allocated(self.device)
-            return self
-        process = Process()
-        self.before = self.peak = process.memory_info().rss
-
-        def sample() -> None:
-            while not self._stop.wait(self.interval):
-                self.peak = max(self.peak, process.memory_info().rss)
-
-        self._sampler = threading.Thread(target=sample, daemon=True)
-        self._sampler.start()
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        if self.device.type == "cuda":
-            self.peak = torch.cuda.max_memory_allocated(self.device)
-        elif self._sampler is not None:
-            self._stop.set()
-            self._sampler.join()
-            self.peak = max(self.peak, Process().memory_info().rss)
 
 
 def _run(network: nn.Module, image: Tensor) -> float:

@@ -18,7 +18,7 @@ from segdistill.networks.blocks import (
     Add,
     conv_norm_activation,
 )
-from segdistill.networks.dense_transformer import PATCH, ParallelBranches
+from segdistill.networks.blocks.dense_transformer import PATCH, ParallelBranches
 from segdistill.networks.sizes import check_channels, check_image, check_size
 from segdistill.networks.stages import Stage
 

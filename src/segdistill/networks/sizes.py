@@ -8,6 +8,9 @@ from math import ceil, prod
 import torch
 from torch import Tensor
 
+Multiple = int | tuple[int, ...]
+"""Of which number the sides of an image are multiples: one for all axes, or one for each."""
+
 
 def check_image(
     image: Tensor,
@@ -15,7 +18,7 @@ def check_image(
     *,
     in_channels: int,
     spatial_dims: int,
-    divisible_by: int,
+    divisible_by: Multiple,
     fixed: Sequence[int] | None = None,
 ) -> None:
     """Raise a ValueError that names what fits unless `image` is (batch, in_channels, *a fitting size).
@@ -39,24 +42,31 @@ def check_image(
     check_size(size, name, divisible_by, spatial_dims)
 
 
-def check_size(size: Sequence[int], name: str, divisible_by: int, spatial_dims: int) -> None:
+def check_size(size: Sequence[int], name: str, divisible_by: Multiple, spatial_dims: int) -> None:
     """Raise a ValueError naming sizes that fit unless every axis is a multiple and two voxels remain."""
     if len(size) != spatial_dims:
         raise ValueError(f"{name} is built for {spatial_dims} spatial dimensions; got the size {by(size)}")
-    uneven = any(length % divisible_by or length < 1 for length in size)
-    if not uneven and _fits(size, divisible_by):
+    steps = along_axes(divisible_by, spatial_dims)
+    uneven = any(length % step or length < 1 for length, step in zip(size, steps, strict=True))
+    if not uneven and _fits(size, steps):
         return
-    down = tuple(max(1, length // divisible_by) * divisible_by for length in size)
-    up = tuple(max(1, ceil(length / divisible_by)) * divisible_by for length in size)
-    nearest = [by(fit) for fit in dict.fromkeys((down, up)) if _fits(fit, divisible_by)]
+    down = tuple(max(1, length // step) * step for length, step in zip(size, steps, strict=True))
+    up = tuple(max(1, ceil(length / step)) * step for length, step in zip(size, steps, strict=True))
+    nearest = [by(fit) for fit in dict.fromkeys((down, up)) if _fits(fit, steps)]
+    every = "along every axis" if len(set(steps)) == 1 else "along the axes"
     raise ValueError(
-        f"{name} takes sizes divisible by {divisible_by} along every axis, with more than one voxel left "
-        f"after that reduction; got {by(size)}; nearest: {' or '.join(nearest) or by((2 * up[0], *up[1:]))}"
+        f"{name} takes sizes divisible by {by(steps) if len(set(steps)) > 1 else steps[0]} {every}, with more than one "
+        f"voxel left after that reduction; got {by(size)}; nearest: {' or '.join(nearest) or by((2 * up[0], *up[1:]))}"
     )
 
 
-def _fits(size: Sequence[int], divisible_by: int) -> bool:
-    return prod(length // divisible_by for length in size) > 1
+def along_axes(multiple: Multiple, spatial_dims: int) -> tuple[int, ...]:
+    """One number for each axis."""
+    return (multiple,) * spatial_dims if isinstance(multiple, int) else tuple(multiple)
+
+
+def _fits(size: Sequence[int], steps: Sequence[int]) -> bool:
+    return prod(length // step for length, step in zip(size, steps, strict=True)) > 1
 
 
 def by(size: Sequence[int]) -> str:

@@ -7,11 +7,10 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor, cat, nn
 
-from segdistill.networks.blocks import CONVOLUTION, LINEAR_MODE, MAX_POOL
+from segdistill.networks.blocks import BATCH_NORM, CONVOLUTION, LINEAR_MODE, MAX_POOL
 from segdistill.networks.sizes import check_channels, check_image
 from segdistill.networks.stages import Stage
 
-BATCH_NORM: dict[int, type[nn.BatchNorm2d] | type[nn.BatchNorm3d]] = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 LEVELS = 5
 # (level, column) of the nodes in forward order: x00, x10, x01, x20, x11, x02, ..., x40, x31, x22, x13, x04.
 NODES = [(level, total - level) for total in range(LEVELS) for level in range(total, -1, -1)]

@@ -208,7 +208,7 @@ def _cost(value: Mapping[str, Any]) -> Cost | None:
         macs=value.get("macs"),
         thop_macs=value.get("thop_macs"),
         input=tuple(int(n) for n in value.get("input", ())),
-        latency_median=latency.get("median"),
+        latency_median=latency.get("p50"),
         latency_p95=latency.get("p95"),
         device=str(latency.get("device") or ""),
         threads=latency.get("threads"),

@@ -6,11 +6,13 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import lcm
 from pathlib import Path
 
 import numpy as np
 from torch import nn
 
+from segdistill.cost.budget import Choice, choose
 from segdistill.data import open_dataset
 from segdistill.data.augmentation import Augmentation
 from segdistill.data.dataset import Dataset
@@ -41,6 +43,7 @@ class Prepared:
         inputs: numbers of the channels that the student sees; None: all.
         sites: the site of each case, where the recipe finds it.
         fingerprint: of the labelled cases and the plan; the store's own also tells which others there are.
+        budget: the student that was chosen, where the recipe has a budget for it.
     """
 
     recipe: Recipe
@@ -52,6 +55,7 @@ class Prepared:
     inputs: tuple[int, ...] | None = None
     sites: dict[str, str] | None = None
     fingerprint: str = ""
+    budget: Choice | None = None
 
     @property
     def plan(self) -> Plan:
@@ -129,9 +133,12 @@ def prepare(recipe: Recipe, *, student: nn.Module | None = None) -> Prepared:
     if student is not None:
         own = {} if named is None else {"inputs": list(named)}
         recipe.student = {"type": "python", "class": type(student).__qualname__} | own
-    else:
-        recipe.student = resolve_network(recipe.student, facts, "student")
-    return Prepared(recipe, dataset, splits, store, facts, slices, inputs, sites, known)
+        return Prepared(recipe, dataset, splits, store, facts, slices, inputs, sites, known)
+    choice = None
+    if "budget" in recipe.student:
+        choice = choose(recipe.student, facts, "student", store_root(recipe) / "budgets")
+    recipe.student = resolve_network(recipe.student, facts, "student") if choice is None else choice.part
+    return Prepared(recipe, dataset, splits, store, facts, slices, inputs, sites, known, choice)
 
 
 def class_prior(store: Store, cases: Sequence[str], classes: int) -> tuple[float, ...]:
@@ -261,11 +268,16 @@ def _patch_size(recipe: Recipe, plan: Plan, slices: Slices | None) -> tuple[int,
     shape = [n for axis, n in enumerate(plan.shape) if slices is None or axis != slices.axis]
     specs = [recipe.student, *(teacher.network for teacher in recipe.teachers.values() if teacher.network)]
     facts = Facts(len(shape), 1, 1, ())
-    needed = max(
-        [1, *(multiple_of(spec, facts, "network") for spec in specs if spec.get("type") != "python")]
-    )
-    step, largest = max(PATCH_MULTIPLE, needed), LARGEST_PATCH[len(shape)]
-    sides = [max(step, min(n, largest) // step * step) for n in shape]
-    if all(side == needed for side in sides):  # a single voxel would be left at the deepest level
-        sides[shape.index(max(shape))] += needed
+    multiples = [multiple_of(spec, facts, "network") for spec in specs if spec.get("type") != "python"]
+    needed = [lcm(*(multiple[axis] for multiple in multiples)) for axis in range(len(shape))]
+    free = [bool(multiples) and n == 1 for n in needed]  # no network halves this axis
+    steps = [
+        min(PATCH_MULTIPLE, n) if any_length else lcm(PATCH_MULTIPLE, multiple)
+        for n, multiple, any_length in zip(shape, needed, free, strict=True)
+    ]
+    largest = LARGEST_PATCH[len(shape)]
+    sides = [max(step, min(n, largest) // step * step) for n, step in zip(shape, steps, strict=True)]
+    if sides == needed:  # a single voxel would be left at the deepest level
+        longest = shape.index(max(shape))
+        sides[longest] += needed[longest]
     return tuple(sides)

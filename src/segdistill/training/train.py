@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from lightning_fabric.strategies import DDPStrategy
 from torch import nn
 
 from segdistill.atomic import write_text
+from segdistill.cost.budget import Choice
 from segdistill.device import choose_device
 from segdistill.distiller import Distiller
 from segdistill.errors import SegdistillError
@@ -47,6 +49,9 @@ def train(
         SegdistillError: anything that the user can mend, before or during training; nothing is written over.
     """
     Run(Path(out)).must_suit(if_exists)
+    asked = recipe.student
+    if if_exists == "resume":
+        recipe = with_its_student(recipe, Run(Path(out)))
     fabric = launch(recipe)
     with fabric.rank_zero_first():
         data = prepare(recipe, student=student)
@@ -60,6 +65,8 @@ def train(
             return run
         if fabric.is_global_zero:
             record(run, data, distiller)
+            if data.budget is not None:
+                tell_choice(run, asked, data.budget)
         fit(
             fabric, run, recipe, distiller, data.patches(), validation(data),
             iterations=recipe.train.iterations or max(1, len(data.splits.train) // recipe.data.batch_size),
@@ -208,6 +215,27 @@ def record(run: Run, data: Prepared, distiller: Distiller) -> None:
                 f"({', '.join(sorted(seen)[:3])}, ...): what the student scores on them is no evidence; "
                 "use the same data.splits for both"
             )
+
+
+def with_its_student(recipe: Recipe, run: Run) -> Recipe:
+    """A recipe whose student has a budget, with the student that an interrupted run of it has already chosen.
+
+    On another machine the same budget could choose another one.
+    """
+    begun = run.info.get("budget") if run.file("run.json").is_file() else None
+    if begun is None or begun["asked"] != recipe.student:
+        return recipe
+    return recipe.model_copy(update={"student": dict(run.recipe.student)})
+
+
+def tell_choice(run: Run, asked: Mapping[str, Any], choice: Choice) -> None:
+    """Write down and show what was weighed for the student's budget."""
+    weighed = [asdict(row) for row in choice.weighed]
+    run.update(budget={"asked": dict(asked), "weighed": weighed})
+    family = asked.get("type") or asked.get("preset")
+    run.note(f"student.budget: {len(weighed)} widths of {family} were weighed:", weighed=weighed)
+    for row in choice.weighed:
+        run.note(f"  {row}")
 
 
 def exceeds(patch: Sequence[int], data: Prepared, case: str) -> bool:

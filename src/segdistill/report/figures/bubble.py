@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.transforms import Bbox
 
 from segdistill.report.evidence import Evidence, Model
+from segdistill.report.figures.labels import label_points
 from segdistill.report.figures.style import (
     COLOURS,
     INK,
@@ -65,7 +65,7 @@ def draw(evidence: Evidence) -> Figure | Missing:
         ]
         canvas.legend(handles=handles, loc="outside upper left", ncols=len(handles), handletextpad=0.2)
         canvas.draw_without_rendering()
-        _labels(axes, [m.short for m in models], places, areas)
+        label_points(axes, [m.short for m in models], places, areas)
         largest = f" (the largest: {fixed(most / 1e9, 2 if most < 1e10 else 0)} GMACs)" if most else ""
         return Figure(
             "dice-against-size",
@@ -114,29 +114,3 @@ def _gains(axes: Axes, evidence: Evidence, models: list[Model], places: list[tup
                 "alpha": 0.7,
             }
             axes.annotate("", end, start, arrowprops=style)
-
-
-def _labels(axes: Axes, texts: list[str], places: list[tuple[float, float]], areas: list[float]) -> None:
-    """Write each name beside its bubble, on the first side where it covers no other name and no mark."""
-    scale = axes.figure.dpi / 72
-    marks = [axes.transData.transform(place) for place in places]
-    taken = [Bbox.from_bounds(x - 5 * scale, y - 5 * scale, 10 * scale, 10 * scale) for x, y in marks]
-    renderer = axes.figure.canvas.get_renderer()  # type: ignore[attr-defined]
-    for text, place, area in zip(texts, places, areas, strict=True):
-        far = max(min(math.sqrt(area / math.pi), 30), 4) + 3
-        sides = [(far, 0, "left", "center"), (-far, 0, "right", "center"), (0, far, "center", "bottom")]
-        sides += [(0, -far, "center", "top")]
-        sides += [
-            (x, y, h, "center")
-            for y in (11, -11, 22, -22, 33, -33)
-            for x, h in ((far, "left"), (-far, "right"))
-        ]
-        for number, (x, y, horizontal, vertical) in enumerate(sides):
-            label = axes.annotate(text, place, (x, y), textcoords="offset points", ha=horizontal, va=vertical)
-            label.set_fontsize(9)
-            box = label.get_window_extent(renderer)
-            inside = axes.bbox.x0 <= box.x0 and box.x1 <= axes.bbox.x1
-            if number == len(sides) - 1 or (inside and not any(box.overlaps(other) for other in taken)):
-                taken.append(box)
-                break
-            label.remove()

@@ -1,9 +1,9 @@
-"""A ResNet trunk with one output convolution: the light student of HLFD."""
+"""A ResNet-18 trunk with one output convolution: the light student of HLFD."""
 
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated
 
 from monai.networks.nets import ResNet as MonaiResNet
 from pydantic import Field
@@ -14,11 +14,11 @@ from segdistill.networks.blocks import CONVOLUTION, LINEAR_MODE
 from segdistill.networks.sizes import check_channels, check_image
 from segdistill.networks.stages import Stage
 
-LAYERS = {18: [2, 2, 2, 2], 34: [3, 4, 6, 3]}  # blocks of two convolutions in each of the four layers
+LAYERS = [2, 2, 2, 2]  # blocks of two convolutions in each of the four layers
 
 
-class ResNet(nn.Module):
-    """ResNet-18 or -34 (He et al., CVPR 2016), 2-D or 3-D, as HLFD's student has it; it has no decoder.
+class ResNet18Student(nn.Module):
+    """ResNet-18 (He et al., CVPR 2016), 2-D or 3-D, as HLFD's student has it; it has no decoder.
 
     MONAI's trunk without pooling and classifier: stem [convolution 7 with stride 2, batch norm, ReLU] to `filters`
     channels, max-pool 3 with stride 2, four layers of basic blocks with `filters` * (1, 2, 4, 8) channels at 1/4,
@@ -40,16 +40,15 @@ class ResNet(nn.Module):
         in_channels: int,
         out_channels: int,
         *,
-        depth: Literal[18, 34] = 18,
         filters: Annotated[int, Field(ge=1)] = 64,
     ) -> None:
         super().__init__()
-        check_channels("resnet", spatial_dims, in_channels, out_channels)
+        check_channels("resnet18_student", spatial_dims, in_channels, out_channels)
         self.spatial_dims, self.in_channels = spatial_dims, in_channels
         self.divisible_by = 32
         self.trunk = MonaiResNet(
             "basic",
-            LAYERS[depth],
+            LAYERS,
             [filters * width for width in (1, 2, 4, 8)],
             spatial_dims=spatial_dims,
             n_input_channels=3 if in_channels == 1 else in_channels,
@@ -65,7 +64,7 @@ class ResNet(nn.Module):
         """(B, in_channels, *S) -> (B, out_channels, *S)."""
         check_image(
             image,
-            "resnet",
+            "resnet18_student",
             in_channels=self.in_channels,
             spatial_dims=self.spatial_dims,
             divisible_by=self.divisible_by,
