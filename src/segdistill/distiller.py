@@ -16,6 +16,7 @@ from segdistill.compare import Pair
 from segdistill.critic import Critic
 from segdistill.listening import Combine, Voice, listen
 from segdistill.mutual import Answer, answers, learn
+from segdistill.networks.domains import ask
 from segdistill.networks.stages import catch, first_output, heads_of
 from segdistill.phases import Phase, phase_at
 from segdistill.reconstruction import reconstruct
@@ -151,7 +152,8 @@ class Distiller(nn.Module):
             image: (batch, channel, *space), preprocessed.
             label: (batch, layer, *space) of integers, -1 where ignored, -2 in images without label.
             epoch: for weights and phases that change; may be a fraction.
-            site: (batch,) numbers of the sites that the images are from, for peers of one site.
+            site: (batch,) numbers of the sites that the images are from, for peers of one site and networks that
+                adapt to it.
         """
         phase = phase_at(self.phases, epoch) or ALWAYS
         acting = {n: t for n, t in self.terms.items() if phase.terms is None or n in phase.terms}
@@ -161,7 +163,7 @@ class Distiller(nn.Module):
                 said = answers(self.peers, image, site, self._asked_of)
             return self._with_total(self._reconstructed(image, {}, said), image)
         with catch(self.student, wanted_of_student(self.terms.values())) as student:
-            heads = heads_of(self.student(self.seen(image)))
+            heads = heads_of(ask(self.student, self.seen(image), site))
         student["logits"] = heads[0]
         truth = Truth(label, heads[0].shape[1], self.regions)
         supervision = self.segmentation_weight * phase.segmentation

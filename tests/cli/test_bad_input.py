@@ -122,7 +122,7 @@ COMMANDS = {
     "cost of nothing": ("cost channels=[8,16]", "name a network, preset, run or recipe first"),
     "cost of settings that are none": ("cost unet chanels=[8,16]", "unet: 'chanels' is unknown", "channels"),
     "cost of a preset of other dimensions": ("cost ra_unet_ii --size 64,64", "for 3-D images, these are 2-D"),
-    "cost beyond a budget": ("cost unet budget.parameters=2 --count-only", "unet.budget: no unet", "nearest is channels"),
+    "cost beyond a budget": ("cost unet budget.parameters=2 --count-only", "unet.budget: no unet", "nearest"),
     "a picture that is there": ("cost unet --plot notes/plan.png", "notes/plan.png exists", "--overwrite"),
     "a picture of another kind": ("cost unet --plot p.pdf", "name a .png or .svg file"),
     "a picture nowhere": ("cost unet --plot no/p.png", "there is no folder no"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from copy import deepcopy
 from fnmatch import fnmatch
 from inspect import signature
@@ -310,3 +311,31 @@ def test_it_is_counted_and_runs_in_half_precision(case: str, spatial_dims: int) 
     with WithoutMemory():
         kept = [p.numel() for p in build(case, spatial_dims).parameters() if not p.is_meta]
     assert sum(kept) < 100
+
+
+@pytest.mark.export
+@every_case
+@both_dims
+def test_it_is_exported_to_onnx_and_answers_alike(case: str, spatial_dims: int, tmp_path: Path) -> None:
+    runtime = pytest.importorskip("onnxruntime", reason="needs ONNX: make test-export")
+    network, image = build(case, spatial_dims).eval(), image_for(case, spatial_dims)
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's own
+        expected = network(image)
+        file = tmp_path / "network.onnx"
+        torch.onnx.export(network, (image,), file, dynamo=True, external_data=False, verbose=False)
+    session = runtime.InferenceSession(file)
+    answer = torch.from_numpy(session.run(None, {session.get_inputs()[0].name: image.numpy()})[0])
+    torch.testing.assert_close(answer, expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max()))
+
+
+@pytest.mark.export
+@pytest.mark.parametrize("case", ["unet", "swin_unetr, paper", "mobile_unet"])
+@both_dims
+def test_it_compiles_and_answers_alike(case: str, spatial_dims: int) -> None:
+    network, image = build(case, spatial_dims).eval(), image_for(case, spatial_dims)
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        expected = network(image)
+        answer = torch.compile(network)(image)
+    torch.testing.assert_close(answer, expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max()))

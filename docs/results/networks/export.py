@@ -1,8 +1,8 @@
 """Which networks can be exported and compiled, at their defaults: `python export.py OUT.json [NAME...]`.
 
-Each network, 2-D and 3-D, in a process of its own: ONNX (static shape, torch's dynamo exporter), run by ONNX Runtime, its
-largest difference from PyTorch over the largest logit; for three families also torch.compile, with the time it takes. What
-OUT.json holds already is not done again.
+Each network, 2-D and 3-D, in a process of its own: ONNX (static shape, torch's dynamo exporter), run by ONNX Runtime,
+its largest difference from PyTorch over the largest logit; for three families also torch.compile, with the time it
+takes. What OUT.json holds already is not done again.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def main() -> None:
             except subprocess.TimeoutExpired:
                 row = {"error": f"took more than {LIMIT} s"}
             done[key] = row
-            print(key, row, flush=True)
+            sys.stdout.write(f"{key}: {row}\n")
             out.write_text(json.dumps(done, indent=1) + "\n")
 
 
@@ -92,6 +92,6 @@ def _last(said: str) -> str:
 
 if __name__ == "__main__":
     if sys.argv[1] == "--one":
-        print(json.dumps(one(sys.argv[2], int(sys.argv[3]))))
+        sys.stdout.write(json.dumps(one(sys.argv[2], int(sys.argv[3]))) + "\n")
     else:
         main()

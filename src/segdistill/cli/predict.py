@@ -24,6 +24,13 @@ def predict_command(
     out: Annotated[
         Path, typer.Option("--out", "-o", help="Mask to write, such as mask.nii.gz.", show_default=False)
     ],
+    site: Annotated[
+        str | None,
+        typer.Option(
+            help="Where the images are from, if the network adapts to it.  [default: found in the first file's name]",
+            show_default=False,
+        ),
+    ] = None,
     device: Device = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a mask that is there.")] = False,
 ) -> None:
@@ -41,6 +48,6 @@ def predict_command(
     from segdistill.evaluation.predict import Predictor
 
     predictor = Predictor.of(opened, device=device)
-    classes = predictor.write(images, out)
+    classes = predictor.write(images, out, site)
     found = ", ".join(f"{name} {count} voxels" for name, count in predictor.count(classes).items())
     Console(stderr=True).print(f"{out}: {found}", highlight=False, markup=False, soft_wrap=True)

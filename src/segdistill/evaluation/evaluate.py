@@ -66,7 +66,10 @@ def evaluate(
     for name in track(ids, f"Evaluating {run.path.name}", total=len(ids)):
         case = dataset.case(name)
         out = run.file("predictions") / f"{name}{mask_suffix(case)}"
-        answer = predictor.write(case.images, out) if predictions else predictor.classes(case.images)
+        site = predictor.site_of(name)
+        answer = (
+            predictor.write(case.images, out, site) if predictions else predictor.classes(case.images, site)
+        )
         score = scorer(case, predictor.plan.dataset, run)
         rows += score(answer)
         naive["all_background"] += score(all_background(answer))

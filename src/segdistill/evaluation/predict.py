@@ -14,11 +14,14 @@ from segdistill.data.grid import from_grid
 from segdistill.data.image import check_writable, write_label
 from segdistill.data.plan import Plan
 from segdistill.data.preprocessing import preprocess_case
+from segdistill.data.sites import site_in
 from segdistill.data.slices import Slices
 from segdistill.device import choose_device
 from segdistill.errors import SegdistillError
 from segdistill.evaluation.sliding_window import predict_logits
 from segdistill.model import facts_of, load_network
+from segdistill.networks.domains import at_site, domains_of
+from segdistill.parts import unknown
 from segdistill.run import Run
 from segdistill.sections import EvaluateSection
 
@@ -33,6 +36,8 @@ class Predictor:
     slices: Slices | None
     settings: EvaluateSection
     device: torch.device
+    sites: tuple[str, ...] = ()
+    expression: str | None = None
 
     @classmethod
     def of(cls, run: Run, *, network: nn.Module | None = None, device: str = "auto") -> Predictor:
@@ -48,17 +53,28 @@ class Predictor:
         slices = None if recipe.data.slices is None else Slices(**recipe.data.slices.model_dump())
         place = choose_device(device)
         network = load_network(run, network=network).to(place)
-        return cls(network, run.plan, facts_of(run).image_size, slices, recipe.evaluate, place)
+        sites = tuple(run.info.get("sites") or ())
+        return cls(
+            network,
+            run.plan,
+            facts_of(run).image_size,
+            slices,
+            recipe.evaluate,
+            place,
+            sites,
+            recipe.data.sites,
+        )
 
-    def classes(self, images: Sequence[Path]) -> np.ndarray:
+    def classes(self, images: Sequence[Path], site: str | None = None) -> np.ndarray:
         """(L, *original space) int16: class indices, or 0/1 for each overlapping region.
 
         Args:
             images: the files of one case, one a channel, or one file with all of them.
+            site: where they are from, for a network that adapts to it; None: found in the name of the first file.
         """
         image, _, grid = preprocess_case(images, None, self.plan)
         logits = predict_logits(
-            self.network,
+            self._at(site or self.site_of(images[0].name)),
             image,
             self.patch_size,
             overlap=self.settings.overlap,
@@ -82,7 +98,19 @@ class Predictor:
             return {name: int(region.sum()) for name, region in zip(self.plan.classes, classes, strict=True)}
         return {name: int((classes == index).sum()) for index, name in enumerate(self.plan.classes, 1)}
 
-    def write(self, images: Sequence[Path], out: Path) -> np.ndarray:
+    def site_of(self, name: str) -> str | None:
+        """The site that the run's `data.sites` finds in a name, where the network adapts to it; else None."""
+        if domains_of(self.network) == 1 or self.expression is None:
+            return None
+        found = site_in(name, self.expression)
+        return found if found in self.sites else None
+
+    def _at(self, site: str | None) -> nn.Module:
+        if site is not None and site not in self.sites:
+            raise SegdistillError(f"site: {unknown(site, self.sites)}; the run's network knows no other")
+        return at_site(self.network, None if site is None else self.sites.index(site))
+
+    def write(self, images: Sequence[Path], out: Path, site: str | None = None) -> np.ndarray:
         """Predict and write a mask on the grid of the first image, with the dataset's label values.
 
         Raises:
@@ -93,7 +121,7 @@ class Predictor:
             raise SegdistillError(
                 f"{out} is one of the images; a mask does not replace it: choose another --out"
             )
-        classes = self.classes(images)
+        classes = self.classes(images, site)
         write_label(out, self.plan.dataset.decode(classes), like=images[0])
         return classes
 
@@ -122,7 +150,12 @@ def decide(probabilities: Iterable[np.ndarray], regions: bool, threshold: float 
 
 
 def predict(
-    run: Run | str | Path, images: Sequence[str | Path], out: str | Path, *, network: nn.Module | None = None
+    run: Run | str | Path,
+    images: Sequence[str | Path],
+    out: str | Path,
+    *,
+    network: nn.Module | None = None,
+    site: str | None = None,
 ) -> Path:
     """Segment one case with the best student of a run.
 
@@ -131,7 +164,8 @@ def predict(
         images: the files of the case, one a channel in the dataset's order, or one file with all channels.
         out: the mask to write; format by suffix, on exactly the grid of the first image.
         network: a module of the caller's own that the run trained.
+        site: where the images are from, for a network that adapts to it; None: found in the first file's name.
     """
     run = run if isinstance(run, Run) else Run.open(run)
-    Predictor.of(run, network=network).write([Path(image) for image in images], Path(out))
+    Predictor.of(run, network=network).write([Path(image) for image in images], Path(out), site)
     return Path(out)

@@ -31,8 +31,9 @@ class MDViT(nn.Module):
     values are convolved over windows of 3, 5 and 7. Domain adapters: two linear layers on the domain's one-hot vector
     and a softmax over the heads weigh the heads of each layer. The paper has 2-D; 3-D is the same with 3-D operations.
 
-    `domains`: sites; `forward` takes the number of each image's site. Without it every site is equally likely (the
-    domain vector is uniform), so export and inference need the image alone; with one domain `site` is not looked at.
+    `domains`: sites; `forward` takes the number of each image's site. Without it, and where it is below 0, every site
+    is equally likely (the domain vector is uniform), so export and inference need the image alone; with one domain
+    `site` is not looked at.
 
     `auxiliary`: a head for each domain (the paper's MLPFM: the four encoder maps, projected to `auxiliary_size` and
     upsampled to 1/4, with the decoder's) gives logits of its own, from which the main output learns and which learn
@@ -159,7 +160,8 @@ class MDViT(nn.Module):
             raise ValueError(
                 f"mdvit: site has one number for each of the {image.shape[0]} images; got {tuple(site.shape)}"
             )
-        return one_hot(site.long(), self.domains).to(image.dtype)
+        known = one_hot(site.long().clamp(min=0), self.domains).to(image.dtype)
+        return known.where(site[:, None] >= 0, 1 / self.domains)
 
 
 class DecoderBlock(nn.Module):

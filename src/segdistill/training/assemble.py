@@ -16,6 +16,7 @@ from segdistill.distiller import Distiller
 from segdistill.errors import SegdistillError
 from segdistill.losses import LOSSES, SEGMENTATION_LOSSES
 from segdistill.model import Facts, build_network
+from segdistill.networks.domains import domains_of
 from segdistill.networks.stages import first_output
 from segdistill.parts import build, class_of
 from segdistill.phases import Phase, spread
@@ -65,6 +66,7 @@ def assemble(
     for name, teacher in known.items():
         seen = example if teacher.inputs is None else example[:, list(teacher.inputs)]
         _takes(teacher.network, seen, f"teachers.{name}", None if teacher.labels else facts.out_channels)
+    _adapts_to_the_sites(student, known, data)
     given = _given(data, known)
     _samples_enough(recipe)
     try:
@@ -84,6 +86,23 @@ def assemble(
         ).to(device)
     except ValueError as error:
         raise SegdistillError(str(error)) from error
+
+
+def _adapts_to_the_sites(student: nn.Module, teachers: Mapping[str, Teacher], data: Prepared) -> None:
+    """Raise unless a student that adapts to sites has as many as there are; teachers are not told the site."""
+    wanted, found = domains_of(student), data.training_sites
+    if wanted > 1 and wanted != len(found):
+        there = f"finds {len(found)}: {', '.join(found[:6])}" if found else "is not set, so there are none"
+        raise SegdistillError(
+            f"student.domains: the network adapts to {wanted} sites, and data.sites, a regular expression that finds a "
+            f"case's site in its name, {there}; make them agree, or use domains: 1"
+        )
+    for name, teacher in teachers.items():
+        if domains_of(teacher.network) > 1 and teacher.average is None:
+            raise SegdistillError(
+                f"teachers.{name}: its network adapts to {domains_of(teacher.network)} sites, and teachers are not "
+                "told the site of an image; use one of domains: 1"
+            )
 
 
 def phases(recipe: Recipe) -> list[Phase]:

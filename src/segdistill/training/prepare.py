@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import lcm
@@ -20,6 +19,7 @@ from segdistill.data.fingerprint import fingerprint
 from segdistill.data.patches import Patches
 from segdistill.data.plan import Plan, make_plan
 from segdistill.data.preprocessing import preprocess
+from segdistill.data.sites import site_in
 from segdistill.data.slices import Slices
 from segdistill.data.splits import Splits, make_splits
 from segdistill.data.store import Store
@@ -66,6 +66,11 @@ class Prepared:
     def unlabelled(self) -> list[str]:
         """The cases without label."""
         return [case.id for case in self.dataset.cases if case.label is None]
+
+    @property
+    def training_sites(self) -> list[str]:
+        """The sites of the training cases; a site's place here is its number."""
+        return sorted({self.sites[name] for name in self.splits.train}) if self.sites else []
 
     def patches(self) -> Patches:
         """The endless training samples."""
@@ -179,29 +184,21 @@ def with_a_peer_for_each(recipe: Recipe, sites: Sequence[str]) -> Recipe:
 def sites_of(recipe: Recipe, dataset: Dataset) -> dict[str, str] | None:
     """The site of each labelled case, found by `data.sites` in its name; None where the recipe does not ask.
 
-    Where the expression finds nothing but the empty text, the site is `all`.
-
     Raises:
         SegdistillError: no regular expression, or a case in which it finds nothing.
     """
     if recipe.data.sites is None:
         return None
-    try:
-        pattern = re.compile(recipe.data.sites)
-    except re.error as error:
-        raise SegdistillError(
-            f"data.sites: {recipe.data.sites!r} is no regular expression ({error})"
-        ) from None
     sites = {}
     for case in dataset.cases:
-        found = pattern.search(case.id)
+        found = site_in(case.id, recipe.data.sites)
         if found is None and case.label is not None:
             raise SegdistillError(
                 f"data.sites: {recipe.data.sites!r} finds no site in the name of case {case.id!r}; "
                 "its first group, or the whole match, is the site"
             )
         if found is not None:
-            sites[case.id] = (found.group(1) if pattern.groups else found.group(0)) or "all"
+            sites[case.id] = found
     return sites
 
 

@@ -77,7 +77,7 @@ def _named(classes: list[str] | dict[str, Any]) -> list[str]:
 
 
 def _site(name: str, data: Prepared, place: str) -> int:
-    known = sorted({data.sites[case] for case in data.splits.train}) if data.sites else []
+    known = data.training_sites
     if name not in known:
         raise SegdistillError(
             f"{place}.peer.site: {unknown(name, known)}; data.sites finds them in the cases' names"

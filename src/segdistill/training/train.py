@@ -148,6 +148,11 @@ def validation(data: Prepared) -> Validation:
         overlap=settings.overlap,
         window_batch=settings.window_batch,
         dtype=HALF.get(data.recipe.train.precision),
+        sites={
+            case: data.training_sites.index(site)
+            for case, site in (data.sites or {}).items()
+            if site in data.training_sites
+        },
     )
 
 
@@ -183,17 +188,17 @@ def record(run: Run, data: Prepared, distiller: Distiller) -> None:
         teachers={
             name: source_of(teacher) for name, teacher in distiller.teachers.items() if not teacher.learns
         },
+        sites=data.training_sites,
         learning={name: kind_of(teacher) for name, teacher in distiller.teachers.items() if teacher.learns},
         status="training",
     )
     if run.events():
         run.log("note", message="resumed")
         return
-    here = {data.sites[name] for name in data.splits.train} if data.sites else set()
-    if len(here) == 1:
+    if len(data.training_sites) == 1:
         run.warn(
-            f"data.sites finds one site in the names of the training cases ({min(here)}), so nothing is learned "
-            "between sites; say by data.sites where the site stands in a name"
+            f"data.sites finds one site in the names of the training cases ({data.training_sites[0]}), so nothing is "
+            "learned between sites; say by data.sites where the site stands in a name"
         )
     for row in distiller.pairing:
         run.log("pair", **row)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from segdistill.data.slices import Slices
 from segdistill.data.store import Store
 from segdistill.evaluation.sliding_window import predict_logits
 from segdistill.losses.segmentation import IGNORE
+from segdistill.networks.domains import at_site
 
 
 def dice(prediction: Tensor, label: Tensor, channels: int, regions: bool) -> list[float | None]:
@@ -43,6 +44,7 @@ class Validation:
         loss: the supervised loss, `loss(logits, label)`.
         inputs: numbers of the image channels that the network sees; None: all.
         dtype: of the forward passes, where training is in mixed precision; None: float32.
+        sites: numbers of the sites of cases, for a network that adapts to them.
     """
 
     store: Store
@@ -55,6 +57,7 @@ class Validation:
     window_batch: int
     inputs: Sequence[int] | None = None
     dtype: torch.dtype | None = None
+    sites: Mapping[str, int] = field(default_factory=dict)
 
     def __call__(
         self, network: nn.Module, device: torch.device, rank: int = 0, devices: int = 1
@@ -66,7 +69,7 @@ class Validation:
             assert case.label is not None
             label = torch.from_numpy(np.array(case.label))
             logits = predict_logits(
-                network,
+                at_site(network, self.sites.get(name)),
                 case.image if self.inputs is None else case.image[list(self.inputs)],
                 self.patch_size,
                 overlap=self.overlap,
