@@ -94,8 +94,13 @@ class _Asked:
 
     def _run(self, path: str) -> Target:
         run = Run.open(path)
-        own = facts_of(run)
-        return Target(path, architecture(run)["part"], replace(own, image_size=self.size or own.image_size))
+        own, part = facts_of(run), architecture(run)["part"]
+        if part["type"] == "python":
+            raise SegdistillError(
+                f"{path} trained a network of your own ({part['class']}); count it in Python: "
+                "segdistill.cost.count(network, (channels, *size))"
+            )
+        return Target(path, part, replace(own, image_size=self.size or own.image_size))
 
     def _recipe(self, name: str) -> list[Target]:
         recipe = Recipe.load(name, overrides=self.changes)
