@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 from matplotlib.axes import Axes
-from matplotlib.patheffects import withStroke
 from matplotlib.transforms import Bbox
 
 from segdistill.report.figures.style import PAPER
@@ -40,7 +39,7 @@ def label_points(
         ]
         for number, (x, y, horizontal, vertical) in enumerate(sides):
             label = axes.annotate(text, place, (x, y), textcoords="offset points", ha=horizontal, va=vertical)
-            label.set(fontsize=size, path_effects=[withStroke(linewidth=2.5, foreground=PAPER)])  # over lines
+            label.set(fontsize=size, bbox={"facecolor": PAPER, "edgecolor": "none", "alpha": 0.7, "pad": 0.3})
             box = label.get_window_extent(renderer)
             inside = axes.bbox.x0 <= box.x0 and box.x1 <= axes.bbox.x1
             if number == len(sides) - 1 or (inside and not any(box.overlaps(other) for other in taken)):
