@@ -71,7 +71,7 @@ def cost_command(
     GMACs are given twice: true (torch's counter), and in the convention of `thop`, which most papers print as "GFLOPs".
     File: the weights. Maps: the tensors alive at once in a forward pass, counted. RAM: what a process that only runs
     the network holds at its peak, libraries included, measured. p50 and p95: time of one input, in PyTorch, whose 3-D
-    convolutions of one small patch are slow on a CPU. Runs are measured at their own channels, classes and patch.
+    convolutions of one small patch are slow on a CPU. Runs have their own channels, classes and patch.
 
     **Examples**
 

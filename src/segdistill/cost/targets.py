@@ -100,7 +100,13 @@ class _Asked:
                 f"{path} trained a network of your own ({part['class']}); count it in Python: "
                 "segdistill.cost.count(network, (channels, *size))"
             )
-        return Target(path, part, replace(own, image_size=self.size or own.image_size))
+        facts = replace(
+            own,
+            in_channels=self.channels or own.in_channels,
+            out_channels=self.classes or own.out_channels,
+            image_size=self.size or own.image_size,
+        )
+        return Target(path, part, facts)
 
     def _recipe(self, name: str) -> list[Target]:
         recipe = Recipe.load(name, overrides=self.changes)
