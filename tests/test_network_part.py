@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import torch
 
 from segdistill.atomic import write_json
 from segdistill.cost import count
@@ -73,9 +73,38 @@ def test_like_one_of_several_teachers() -> None:
 
 def test_like_a_teacher_that_was_trained_is_like_its_run(tmp_path: Path) -> None:
     part = {"type": "unet", "channels": [12, 24], "convolutions": 1, "dropout": 0.0, "deep_supervision": True}
-    write_json(tmp_path / "run.json", {"architecture": {"part": part | {"inputs": ["CT"]}}})
+    record = {"architecture": {"part": part | {"inputs": ["CT"]}}, "status": "finished"}
+    write_json(tmp_path / "run.json", record)
     found = student({"like": "teacher", "width": "1/2"}, run=str(tmp_path))  # the recipe's network is another
-    assert found == part | {"channels": [6, 12]}
+    assert found == part | {"channels": [6, 12]}, (
+        "and the student sees what it sees, not what its teacher does"
+    )
+    write_json(tmp_path / "run.json", record | {"status": "training"})
+    assert student({"like": "teacher"}, run=str(tmp_path))["channels"] == WIDE["channels"], (
+        "it will be trained"
+    )
+
+
+def test_the_same_recipe_is_the_same_student_before_and_after_the_teacher_was_trained(tmp_path: Path) -> None:
+    network = {"type": "unet", "channels": [12, 24], "inputs": ["CT"]}
+    before = student({"like": "teacher", "width": "1/2"}, network, run=str(tmp_path))
+    part = complete_network(network, "teachers.teacher.network")
+    write_json(tmp_path / "run.json", {"architecture": {"part": part}, "status": "finished"})
+    assert student({"like": "teacher", "width": "1/2"}, network, run=str(tmp_path)) == before
+
+
+def test_the_width_of_a_teacher_and_the_students_share_of_it_multiply() -> None:
+    part = student({"like": "teacher", "width": "1/4"}, {"preset": "t1", "width": "1/2"})
+    assert resolve_network(part, FACTS, "student")["filters"] == 4
+    with pytest.raises(
+        SegdistillError, match=r"student\.budget: teacher teacher is a preset at another width"
+    ):
+        student({"like": "teacher", "budget": {"macs": 1}}, {"preset": "t1", "width": "1/2"})
+
+
+def test_what_a_recipe_says_of_a_width_or_budget_can_be_taken_back() -> None:
+    part = complete_network({"type": "unet", "width": None, "budget": None, "inputs": None}, "student")
+    assert part == complete_network("unet", "student")
 
 
 def test_a_recipe_that_was_written_back_is_not_narrowed_again(tmp_path: Path) -> None:
@@ -91,7 +120,7 @@ def test_a_recipe_that_was_written_back_is_not_narrowed_again(tmp_path: Path) ->
     [
         ({"like": "teacher", "type": "unet"}, "give `like`, or `type` or `preset`, not both"),
         ({"like": "teecher"}, "student.like: 'teecher' is unknown; did you mean 'teacher'"),
-        ({"type": "ra_unet", "filters": 4, "width": "1/4"}, "student.width: filters is a multiple of 4"),
+        ({"type": "ra_unet", "filters": 4, "width": "1/4"}, "student.width: ra_unet: filters is a multiple of 4"),
         ({"type": "unet", "channels": [8, 16], "width": "1/100"}, "the nearest is 1, 1/8"),
         ({"type": "unet", "width": "thin"}, "such as 1/4"),
         ({"type": "python", "class": "Mine", "width": "1/4"}, "a network of your own"),
@@ -99,6 +128,8 @@ def test_a_recipe_that_was_written_back_is_not_narrowed_again(tmp_path: Path) ->
         ({"type": "unet", "budget": {}}, "at least one of parameters, macs and latency_ms"),
         ({"type": "unet", "budget": {"macs": "1X"}}, "student.budget.macs: write a number above 0"),
         ({"type": "unet", "budget": {"macs": 0}}, "greater than 0"),
+        ({"type": "unet", "budget": {"macs": True}}, "write a number above 0"),
+        ({"type": "unet", "budget": {"macs": 1, "widest": 1e9}}, "less than or equal to 64"),
     ],
 )
 def test_what_does_not_go_together_is_told(spec: dict[str, Any], told: str) -> None:
@@ -113,7 +144,8 @@ def test_a_teacher_without_network_is_like_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "number"), [("500k", 5e5), ("1.5M", 1.5e6), ("20 G", 2e10), ("3e2", 300), (7, 7)]
+    ("text", "number"),
+    [("500k", 5e5), ("500K", 5e5), ("1.5M", 1.5e6), (".5M", 5e5), ("20 G", 2e10), ("3e2", 300), (7, 7)],
 )
 def test_quantities_are_written_as_people_write_them(text: object, number: float) -> None:
     assert quantity(text) == number
@@ -166,20 +198,105 @@ def test_the_nearest_is_named_where_nothing_fits() -> None:
         choose(of_budget(latency_ms=1e-6), FACTS, "student")
 
 
+class Clock:
+    """Times as a table tells them by the leading width, in the place of measured ones."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, times: dict[int, float]) -> None:
+        self.asked: list[int] = []
+
+        def measure(network: Any, *_: Any, **__: Any) -> Any:
+            width = network.encoder[0][0][0].out_channels
+            self.asked.append(width)
+            return SimpleNamespace(p50_ms=times.get(width, 10.0 * width))
+
+        monkeypatch.setattr("segdistill.cost.budget.measure", measure)
+
+
+def test_a_wider_network_that_is_faster_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch, {1: 180.0, 2: 258.0, 3: 164.0, 4: 214.0, 5: 219.0, 6: 265.0})
+    choice = choose(of_budget(latency_ms=170), FACTS, "student")
+    assert choice.part["channels"][0] >= 3
+    assert clock.asked == list(dict.fromkeys(clock.asked)), "each is measured once"
+
+
+def test_the_widest_that_is_fast_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch, {})
+    choice = choose(of_budget(latency_ms=335), FACTS, "student")
+    assert choice.part["channels"] == [33, 66, 132]
+    assert max(clock.asked) < 100, "what is far too slow is not tried"
+    both = choose(of_budget(latency_ms=335, parameters="100k"), FACTS, "student").part
+    assert both["channels"][0] == 8 and size(both) <= 100_000 < size(wider(both))
+
+
 def test_a_time_is_measured_once_for_all_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    part = of_budget(latency_ms=1e6, parameters="50k")
-    first = choose(part, FACTS, "student", tmp_path)
-    assert all(row.latency_ms for row in first.weighed if row.fits)
+    clock, part = Clock(monkeypatch, {}), of_budget(latency_ms=45)
+    first = choose(part, FACTS, "student", memory=tmp_path)
+    count = len(clock.asked)
+    again = choose(part, FACTS, "student", memory=tmp_path)
+    assert (again.part, again.weighed) == (first.part, first.weighed) and len(clock.asked) == count
+    assert again.earlier and not first.earlier
+    assert first.kept is not None and list(tmp_path.iterdir()) == [first.kept]
+    first.kept.write_text("{")  # cut short by a full disk
+    assert choose(part, FACTS, "student", memory=tmp_path) == first and len(clock.asked) > count
 
-    def measured_again(*_: Any, **__: Any) -> None:
-        raise AssertionError("measured again")
 
-    monkeypatch.setattr("segdistill.cost.budget.measure", measured_again)
-    assert choose(part, FACTS, "student", tmp_path) == first
-    torch.manual_seed(0)
-    next(tmp_path.glob("*.json")).write_text("{")  # cut short by a full disk
-    with pytest.raises(AssertionError, match="measured again"):
-        choose(part, FACTS, "student", tmp_path)
+def test_of_two_processes_that_measure_at_once_the_first_is_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = of_budget(latency_ms=45)
+    Clock(monkeypatch, {})
+    first = choose(part, FACTS, "student", memory=tmp_path)
+    file = first.kept
+    assert file is not None
+    told = file.read_text()
+    file.unlink()
+
+    def meanwhile(*_: Any, **__: Any) -> Any:
+        file.write_text(told)
+        return SimpleNamespace(p50_ms=20.0)
+
+    monkeypatch.setattr("segdistill.cost.budget.measure", meanwhile)
+    assert choose(part, FACTS, "student", memory=tmp_path).part == first.part
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_what_is_counted_is_not_kept(tmp_path: Path) -> None:
+    assert choose(of_budget(parameters="9k"), FACTS, "student", memory=tmp_path).kept is None
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_size_that_does_not_fit_is_told_whatever_the_budget() -> None:
+    odd = Facts(3, 1, 2, (30, 30, 30))
+    for budget in ({"latency_ms": 1000}, {"macs": "1G"}):
+        with pytest.raises(SegdistillError, match="divisible by 4"):
+            choose(of_budget(**budget), odd, "student")
+
+
+def test_a_family_ends_where_a_setting_does() -> None:
+    part = {"type": "mobile_unet", "budget": {"parameters": "10G"}}
+    chosen = choose(
+        complete_network(part, "student", student=True), Facts(3, 1, 2, (64, 64, 64)), "student"
+    ).part
+    assert chosen["multiplier"] == 4
+
+
+def test_a_word_that_is_misspelt_is_told() -> None:
+    with pytest.raises(SegdistillError, match="student: 'widht' is unknown; did you mean 'width'"):
+        complete_network({"type": "unet", "widht": "1/2"}, "student")
+
+
+def test_a_family_without_members_is_told() -> None:
+    part = complete_network(
+        {"type": "unet", "channels": [8, 16], "budget": {"macs": "1T", "widest": 0.1}},
+        "student",
+        student=True,
+    )
+    with pytest.raises(SegdistillError, match=r"budget\.widest: 0\.1 times its width is narrower"):
+        choose(part, FACTS, "student")
+    wide = complete_network(
+        {"type": "unet", "channels": [2048, 4096], "budget": {"parameters": "2k"}}, "student", student=True
+    )
+    assert choose(wide, Facts(2, 1, 2, (32, 32)), "student").part["channels"][0] < 10
 
 
 @pytest.mark.parametrize("name", ["mobile_unet", "nnunet_plain", "segresnet", "swin_unetr", "h_denseformer"])

@@ -161,7 +161,7 @@ class Distiller(nn.Module):
         if not phase.student:
             with torch.no_grad():
                 said = answers(self.peers, image, site, self._asked_of)
-            return self._with_total(self._reconstructed(image, {}, said), image)
+            return self._with_total(self._reconstructed(image, {}, said, site), image)
         with catch(self.student, wanted_of_student(self.terms.values())) as student:
             heads = heads_of(ask(self.student, self.seen(image), site))
         student["logits"] = heads[0]
@@ -169,7 +169,7 @@ class Distiller(nn.Module):
         supervision = self.segmentation_weight * phase.segmentation
         losses = {"segmentation": supervision * self._supervised(heads, truth)}
         said = answers(self.peers, image, site, self._asked_of)
-        known = self._known(image, student, weights)
+        known = self._known(image, student, weights, site)
         for name, weight in weights.items():
             losses[name] = weight * listen(student, self._voices(name, known, said), self.combine, truth)
             self._count(name, truth)
@@ -178,7 +178,7 @@ class Distiller(nn.Module):
             lambda heads, part: supervision * self._supervised(heads, part),
         )  # fmt: skip
         if phase.reconstruction:
-            losses |= self._reconstructed(image, known, said)
+            losses |= self._reconstructed(image, known, said, site)
         if self.critic is None:
             return self._with_total(losses, image)
         taught = [maps["logits"] for name, maps in known.items() if name != SELF]
@@ -204,7 +204,9 @@ class Distiller(nn.Module):
             total = total + weight * self.segmentation(head, truth.at(head.shape[2:]))
         return total
 
-    def _known(self, image: Tensor, student: Maps, weights: Mapping[str, float]) -> dict[str, Maps]:
+    def _known(
+        self, image: Tensor, student: Maps, weights: Mapping[str, float], site: Tensor | None
+    ) -> dict[str, Maps]:
         """What the student itself and each teacher that is heard know of a batch, without gradient; peers apart."""
         known: dict[str, Maps] = {}
         if any(term.teacher_is for term in self.terms.values()):
@@ -212,7 +214,7 @@ class Distiller(nn.Module):
         for name, teacher in self.teachers.items():
             heard = any(self.terms[term].listens_to(name) for term in weights) or self.critic is not None
             if heard and teacher.weight > 0 and teacher.peer is None:
-                known[name] = teacher.knowledge(image, self._asked_of(name))
+                known[name] = teacher.knowledge(image, self._asked_of(name), site)
         return known
 
     def _asked_of(self, teacher: str) -> tuple[str, ...]:
@@ -261,14 +263,14 @@ class Distiller(nn.Module):
         self.left_out[name] = self.left_out.get(name, 0) + counts
 
     def _reconstructed(
-        self, image: Tensor, known: Mapping[str, Maps], said: Mapping[str, Answer]
+        self, image: Tensor, known: Mapping[str, Maps], said: Mapping[str, Answer], site: Tensor | None
     ) -> dict[str, Tensor]:
         """What projectors learn by themselves; teachers that no term has asked yet are asked now."""
         found = {**known, **{name: answer.maps for name, answer in said.items()}}
 
         def maps_of(teacher: str) -> Maps | None:
             if teacher not in found and teacher not in self.peers:
-                found[teacher] = self._maps_of(teacher, image)
+                found[teacher] = self._maps_of(teacher, image, site)
             return found.get(teacher)
 
         learners = [
@@ -281,16 +283,16 @@ class Distiller(nn.Module):
         return reconstruct(learners, maps_of, image.new_zeros(()))
 
     @torch.no_grad()
-    def _maps_of(self, name: str, image: Tensor) -> Maps:
+    def _maps_of(self, name: str, image: Tensor, site: Tensor | None = None) -> Maps:
         """What a teacher, or the student itself, says in eval mode, whatever it is in."""
         network = self.student if name == SELF else self.teachers[name].network
         mode = network.training
         network.eval()
         try:
             if name != SELF:
-                return self.teachers[name].knowledge(image, self._asked_of(name))
+                return self.teachers[name].knowledge(image, self._asked_of(name), site)
             with catch(network, wanted_of_student(self.terms.values())) as maps:
-                maps["logits"] = first_output(network(self.seen(image)))
+                maps["logits"] = first_output(ask(network, self.seen(image), site))
             return maps
         finally:
             network.train(mode)

@@ -52,7 +52,7 @@ def answers(
                 raise ValueError(f"teachers.{name}.peer.site: the images have no sites; set data.sites")
             samples = samples[site == teacher.peer.site]
         if len(samples):
-            maps, output = teacher.ask(image[samples], stages(name))
+            maps, output = teacher.ask(image[samples], stages(name), None if site is None else site[samples])
             heads = heads_of(output)
             found[name] = Answer(samples, heads, maps | {"logits": heads[0]})
     return found

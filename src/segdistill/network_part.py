@@ -7,12 +7,14 @@ width) and, of a student, `like` (a teacher's topology) or `budget` (the widest 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from difflib import get_close_matches
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from segdistill.errors import SegdistillError
 from segdistill.networks.width import at_width, parse_share
-from segdistill.parts import complete, unknown
+from segdistill.parts import class_of, complete, schema, unknown
 from segdistill.sections import BudgetSection, Settings, TeacherSection, section
 
 CHANGES = ("inputs", "width", "budget")
@@ -37,6 +39,7 @@ def complete_network(spec: Any, place: str, *, student: bool = False) -> Setting
 
     if not isinstance(spec, Mapping):
         return complete(NETWORKS, spec, place)
+    spec = {key: value for key, value in spec.items() if key not in CHANGES or value is not None}
     if "width" in spec and "budget" in spec:
         raise SegdistillError(f"{place}: give `width` or `budget`, which finds the width, not both")
     if "budget" in spec and not student:
@@ -60,6 +63,7 @@ def complete_network(spec: Any, place: str, *, student: bool = False) -> Setting
         if "width" in kept or "budget" in kept:
             raise SegdistillError(f"{place}: the width of a network of your own is yours to change")
         return own | kept
+    _see_words(own, place)
     settings = complete(NETWORKS, own, place)
     _must_scale(settings["type"], kept, place)
     share = kept.pop("width", None)
@@ -71,9 +75,10 @@ def scaled(settings: Mapping[str, Any], share: object, place: str) -> Settings:
     from segdistill.networks import NETWORKS
 
     try:
-        found = at_width(settings, NETWORKS[settings["type"]].widths, parse_share(share))
+        exact = share if isinstance(share, Fraction) else parse_share(share)
+        found = at_width(settings, NETWORKS[settings["type"]].widths, exact)
     except ValueError as error:
-        raise SegdistillError(f"{place}.width: {error}") from None
+        raise SegdistillError(f"{place}.width: {settings['type']}: {error}") from None
     return complete(NETWORKS, found, place)
 
 
@@ -92,33 +97,57 @@ def like_a_teacher(spec: Mapping[str, Any], teachers: Mapping[str, TeacherSectio
         raise SegdistillError("student: give `like`, or `type` or `preset`, not both")
     if name not in teachers:
         raise SegdistillError(f"student.like: {unknown(name, teachers)}; it names a teacher of the recipe")
-    part = dict(_network_of(name, teachers[name]))
+    part = {key: value for key, value in _network_of(name, teachers[name]).items() if key != "inputs"}
     changed = {key: value for key, value in spec.items() if key != "like"}
+    if (
+        "width" in part and changed.get("width") is not None
+    ):  # of a preset, which stays one until the data are known
+        changed["width"] = str(parse_share(part["width"]) * parse_share(changed["width"]))
     if isinstance(changed.get("budget"), Mapping):
+        if "width" in part:
+            raise SegdistillError(
+                f"student.budget: teacher {name} is a preset at another width; write its network and settings instead"
+            )
         changed["budget"] = {"widest": 1, **changed["budget"]}
     return part | changed
 
 
 def _network_of(name: str, teacher: TeacherSection) -> Mapping[str, Any]:
-    """What is known of a teacher's network: its run's, or the one that it will be trained with."""
+    """What is known of a teacher's network: that of its finished run, or the one that it will be trained with.
+
+    The channels that it sees are its own.
+    """
     from segdistill.model import architecture
     from segdistill.run import Run
 
     run = None if teacher.run is None else Run(Path(teacher.run))
-    if run is not None and run.file("run.json").is_file() and "architecture" in run.info:
+    begun = run is not None and run.file("run.json").is_file() and "architecture" in run.info
+    if run is not None and begun and (run.finished or teacher.network is None):
         part: Mapping[str, Any] = architecture(run)["part"]
         if part["type"] == "python":
             raise SegdistillError(
                 f"student.like: teacher {name} is a network of your own ({part['class']}); give a narrower one in "
                 "Python, segdistill.distill(recipe, out, student=...)"
             )
-        return own_settings(part)  # the channels that it sees are its own
+        return own_settings(part)
     if teacher.network is not None:
         return teacher.network
     raise SegdistillError(
         f"student.like: teacher {name} has no network yet; name its run by teachers.{name}.run, or how to train it by "
         f"teachers.{name}.network"
     )
+
+
+def _see_words(own: Mapping[str, Any], place: str) -> None:
+    """Raise for a setting that the network has not, and that looks like one of the words beside its settings."""
+    from segdistill.networks import NETWORKS
+
+    kind = own.get("type")
+    known: Any = schema(class_of(NETWORKS[kind])).model_fields if kind in NETWORKS else None
+    for key in own.keys() - {"type"} if known is not None else ():
+        near = get_close_matches(key, (*CHANGES, "like"), n=1)
+        if key not in known and near:
+            raise SegdistillError(f"{place}: {key!r} is unknown; did you mean {near[0]!r}?")
 
 
 def _checked_change(key: str, value: Any, place: str) -> Any:

@@ -239,7 +239,12 @@ class Run:
         """
         if self.path.is_file():
             raise SegdistillError(f"{self.path} is a file, not a run; choose another --out")
-        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SegdistillError(
+                f"{self.path} cannot be made ({error.strerror or error}); choose another --out"
+            ) from None
         with open(self.path / ".lock", "w") as file:
             try:
                 # Not flock: a child, such as a loader of patches, would keep it for a while when this one is killed.

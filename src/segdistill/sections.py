@@ -28,12 +28,12 @@ def quantity(value: Any) -> Any:
     Raises:
         ValueError: a text that is no number.
     """
-    if not isinstance(value, str):
+    if not isinstance(value, str | bool):
         return value
-    found = re.fullmatch(r"\s*(\d+(?:\.\d*)?(?:e\+?\d+)?)\s*([kMGT]?)\s*", value)
+    found = re.fullmatch(r"\s*(\d+\.?\d*|\.\d+)(e\+?\d+)?\s*([kKMGT]?)\s*", str(value))
     if found is None:
-        raise ValueError("write a number above 0, such as 500k, 1.5M or 20G")
-    return float(found[1]) * UNITS[found[2]]
+        raise ValueError("write a number above 0, such as 500k, 1.5M or 20G (k, M, G and T are the units)")
+    return float(found[1] + (found[2] or "")) * UNITS[found[3].replace("K", "k")]
 
 
 Quantity = Annotated[float, BeforeValidator(quantity), Field(gt=0)]
@@ -148,7 +148,7 @@ class BudgetSection(Section):
     """True multiply-adds for one patch."""
     latency_ms: Quantity | None = None
     """Median time of one patch on this machine, in PyTorch and on the threads that it has."""
-    widest: Quantity = 8
+    widest: Annotated[float, Field(ge=1 / 64, le=64)] = 8
     """How many times the network's own width it may become."""
 
     @model_validator(mode="after")

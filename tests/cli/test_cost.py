@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from segdistill.data.phantom import make_phantom
+
 Command = Callable[..., Any]
 
 
@@ -65,18 +67,35 @@ def test_a_budget_says_what_was_weighed(segdistill: Command) -> None:
     words = ("hinton", "student.budget.parameters=20k", "--size", "16,16,16", "--count-only")
     student = rows(segdistill, *words)[0]
     assert student["parameters"] <= 20_000
-    assert student["weighed"][-1].endswith("(too much)") or student["weighed"][0].endswith("(fits)")
+    fits = [row.endswith("(fits)") for row in student["weighed"]]
+    assert fits == sorted(fits, reverse=True) and not all(fits) and any(fits)
     answer = segdistill("cost", *words)
     assert "hinton: student: channels 1,2,4: 1,423 parameters (fits)" in answer.out
 
 
-def test_a_recipe_with_images_has_their_channels_and_classes(
-    segdistill: Command, volumes: Callable[[], Path]
-) -> None:
-    volumes()
-    student = rows(segdistill, "hinton", "data.path=data", "data.patch_size=[16,16,16]", "--count-only")[0]
-    assert student["input"][1:] == [16, 16, 16]
-    assert student["classes"] >= 2
+def test_limits_of_a_budget_add_up_in_any_order(segdistill: Command) -> None:
+    words = ["budget.parameters=20k", "budget.macs=1M"]
+    told = [
+        rows(segdistill, "unet", *each, "--size", "16,16", "--count-only")[0] for each in (words, words[::-1])
+    ]
+    assert told[0]["part"] == told[1]["part"] and told[0]["macs"] <= 1e6
+    answer = segdistill("cost", "unet", "budget.latency_ms=1000", "--count-only")
+    assert answer.code == 2 and "has to be measured; leave --count-only out" in answer.err
+
+
+def test_settings_that_not_all_have_leave_those_out_and_name_them(segdistill: Command) -> None:
+    answer = segdistill("cost", "all", "width=1/4", "--size", "64,64", "--count-only", "--json")
+    assert answer.code == 0 and "left out: axial_transformer.width" in answer.err
+    assert len(json.loads(answer.out)) > 20
+
+
+def test_a_recipe_with_images_has_their_channels_and_classes(segdistill: Command, tmp_path: Path) -> None:
+    folder = make_phantom(tmp_path / "data", patients=4, size=(16, 16, 16), modalities=("CT", "PET", "MR"))
+    words = ("hinton", f"data.path={folder}", "data.patch_size=[16,16,16]")
+    for row in rows(segdistill, *words, "--count-only"):
+        assert row["input"] == [3, 16, 16, 16]
+    asked = rows(segdistill, *words, "--count-only", "--channels", "1", "--classes", "7")[0]
+    assert (asked["input"][0], asked["classes"]) == (1, 7)
 
 
 @pytest.mark.slow

@@ -59,7 +59,8 @@ def test_norms_of_the_convention() -> None:
     [
         (nn.Upsample(scale_factor=2, mode="bilinear"), 11 * 4 * 96),
         (nn.Upsample(scale_factor=2, mode="bicubic"), 259 * 4 * 96),
-        (nn.Upsample(scale_factor=2), 0),
+        (nn.Upsample(scale_factor=2), 4 * 96),
+        (nn.UpsamplingNearest2d(scale_factor=2), 4 * 96),
         (nn.AvgPool2d(2), 24),
         (nn.AdaptiveAvgPool2d(2), 12 * (32 / 4 + 1)),
         (nn.PReLU(), 96),

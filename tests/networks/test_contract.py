@@ -186,6 +186,35 @@ def test_each_stage_has_the_size_its_name_says(case: str, spatial_dims: int) -> 
 
 
 @every_case
+def test_axes_are_not_mixed_up(case: str) -> None:
+    name, settings = settings_of(case)
+    step = NETWORKS[name].multiple(settings)
+    if not isinstance(step, int) or step > 16:
+        pytest.skip("large images; its axes are tried in 2-D")
+    size = (step, 2 * step, 3 * step)
+    given = {"image_size": size} if bound(name) else {}
+    network = NETWORKS[name].part(3, 1, 2, **CASES[case], **given).eval()
+    image = torch.randn(1, 1, *size, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad(), catch(network, stage_names(network)) as maps:
+        assert network(image).shape[2:] == size
+    for stage, found in maps.items():
+        stride = stride_of(resolve(network, stage))
+        assert tuple(found.shape[2:]) == tuple(ceil(n / stride) for n in size), stage
+
+
+@every_case
+def test_a_map_that_is_learned_from_moves_what_is_before_it(case: str) -> None:
+    network, image = build(case, 2).train(), image_for(case, 2, batch=2)
+    names = [name for name in stage_names(network) if "/" in name]
+    with catch(network, names) as maps:
+        network(image)
+    for name in dict.fromkeys(resolve(network, name) for name in names):
+        network.zero_grad()
+        maps[name].square().mean().backward(retain_graph=True)
+        assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters()), name
+
+
+@every_case
 @both_dims
 def test_a_gradient_reaches_every_parameter_but_the_documented(case: str, spatial_dims: int) -> None:
     network = build(case, spatial_dims).train()
@@ -196,6 +225,7 @@ def test_a_gradient_reaches_every_parameter_but_the_documented(case: str, spatia
     for name, parameter in network.named_parameters():
         unused = any(fnmatch(name, pattern) for pattern in expected)
         assert (parameter.grad is None) == unused, name
+        assert parameter.grad is None or torch.isfinite(parameter.grad).all(), name
 
 
 @every_case

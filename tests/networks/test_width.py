@@ -64,6 +64,25 @@ def test_widths_are_multiples_and_in_proportion(widths: list[int], share: Fracti
     )
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"type": "missformer", "dims": [64, 128, 256, 512], "heads": [1, 8, 8, 16]},
+        {"type": "swin_unetr", "feature_size": 48, "heads": [3, 6, 24, 24]},
+        {"type": "mdvit", "heads": [1, 2, 1]},
+        {"type": "transbts", "heads": 4},
+    ],
+    ids=lambda settings: settings["type"],
+)
+def test_all_widths_of_a_family_can_be_built(settings: dict[str, Any]) -> None:
+    whole = complete(NETWORKS, settings, "network")
+    widths = NETWORKS[whole["type"]].widths
+    family = shares(whole, widths, Fraction(1))
+    assert len(family) > 3
+    for share in family:
+        built(complete(NETWORKS, at_width(whole, widths, share), "network"), 2)
+
+
 def test_a_step_may_follow_from_the_settings() -> None:
     widths = {"feature_size": lambda settings: settings["heads"]}
     assert at_width({"feature_size": 24, "heads": 6}, widths, Fraction(1, 3))["feature_size"] == 6

@@ -12,12 +12,17 @@ import torch
 
 from segdistill.data.phantom import make_phantom
 from segdistill.errors import SegdistillError
-from segdistill.evaluation.predict import Predictor
+from segdistill.evaluation.evaluate import dataset_of
+from segdistill.evaluation.grad_cam import cam_of_case
+from segdistill.evaluation.predict import Predictor, case_name
 from segdistill.finish import finish
 from segdistill.networks import NETWORKS
+from segdistill.networks.mdvit import MDViT
 from segdistill.recipe import Recipe
 from segdistill.run import Run
-from segdistill.training.distill import distill
+from segdistill.training.assemble import assemble
+from segdistill.training.distill import alone, distill
+from segdistill.training.prepare import prepare
 from segdistill.training.train import train
 
 Settings = dict[str, Any]
@@ -89,8 +94,25 @@ def test_a_student_by_budget_is_settled_once_and_told(tiny: Settings, tmp_path: 
     assert run.info["budget"]["asked"]["budget"]["parameters"] == 9000
     told = [event["message"] for event in run.events() if event["event"] == "note"]
     assert any("widths of unet were weighed" in each for each in told)
-    assert any("(too much)" in each for each in told) and any("ms (fits)" in each for each in told)
+    assert any("(too much)" in each for each in told) and any("ms (fits) <- chosen" in each for each in told)
+    assert any("delete" in each and "budgets" in each for each in told)
     assert train(Recipe.load(run.file("recipe.yaml")), tmp_path / "same").recipe.student == part
+
+
+def test_the_baseline_has_the_same_student_and_patch(tiny: Settings, tmp_path: Path) -> None:
+    # Without a patch its size follows from the networks, also the teacher's, and the budget's answer from the patch.
+    data = {key: value for key, value in tiny["data"].items() if key != "patch_size"}
+    wanted = {"type": "unet", "channels": [4, 8], "budget": {"macs": "3M"}}
+    teacher = {"run": str(tmp_path / "teacher"), "network": {"type": "vnet", "filters": 2}}
+    recipe = Recipe.load(
+        "hinton",
+        {**tiny, "data": data, "student": wanted, "teachers": {"teacher": teacher}},
+        train={"epochs": 1},
+    )
+    run = distill(recipe, tmp_path / "student")
+    plain = alone(run.recipe, tmp_path / "alone")
+    assert plain.recipe.student == run.recipe.student
+    assert plain.recipe.data.patch_size == run.recipe.data.patch_size
 
 
 def test_a_budget_is_not_weighed_again_on_resuming(
@@ -101,7 +123,7 @@ def test_a_budget_is_not_weighed_again_on_resuming(
     run = train(recipe, tmp_path / "run")
     run.update(status="training")  # as if it had been stopped
 
-    def elsewhere(*_: Any) -> None:
+    def elsewhere(*_: Any, **__: Any) -> None:
         raise AssertionError("weighed again, as another machine would")
 
     monkeypatch.setattr("segdistill.training.prepare.choose", elsewhere)
@@ -148,10 +170,9 @@ def test_a_network_is_told_the_site_in_training_and_afterwards(two_sites: Settin
     with torch.no_grad():
         for parameter in predictor.network.parameters():
             parameter.add_(0.3 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
-    here, there, nowhere = (predictor.classes([case], site) for site in ("S1", "S2", None))
+    here, there = (predictor.classes([case], site) for site in ("S1", "S2"))
     assert not np.array_equal(here, there)
-    own = predictor.site_of(case.name)
-    assert np.array_equal(nowhere, here if own == "S1" else there)
+    assert case.name.startswith(str(predictor.site_of(case_name(case))))
     with pytest.raises(SegdistillError, match=r"site: 'S3' is unknown.*choices: S1, S2"):
         predictor.classes([case], "S3")
 
@@ -163,6 +184,46 @@ def test_as_many_sites_as_there_are(two_sites: Settings, tmp_path: Path, sites: 
     settings = {**two_sites, "data": {**two_sites["data"], "sites": sites}}
     with pytest.raises(SegdistillError, match=f"student.domains: .* 2 sites.*{told}"):
         train(Recipe.load("student_alone", settings), tmp_path / "run")
+
+
+def told_sites(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What MDViT's networks are told from now on."""
+    told: list[Any] = []
+    domain = MDViT._domain
+
+    def listening(network: MDViT, image: torch.Tensor, site: torch.Tensor | None) -> torch.Tensor:
+        told.append(None if site is None else site.tolist())
+        return domain(network, image, site)
+
+    monkeypatch.setattr(MDViT, "_domain", listening)
+    return told
+
+
+def test_moving_averages_peers_and_grad_cam_are_told_the_site_too(
+    two_sites: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    teachers = {"average": {"average": {"momentum": 0.9}}, "peer": {"peer": {}}}
+    recipe = Recipe.load(
+        "student_alone", two_sites, teachers=teachers, terms={"response": {"loss": "kl"}}, train={"epochs": 1}
+    )
+    data = prepare(recipe)
+    distiller = assemble(data)
+    told = told_sites(monkeypatch)
+    distiller(torch.zeros(2, 1, 64, 32, 32), torch.zeros(2, 1, 64, 32, 32).long(), site=torch.tensor([0, 1]))
+    assert told == [[0, 1]] * 3, "the student, the average and the peer"
+    run = train(Recipe.load("student_alone", two_sites), tmp_path / "run")
+    predictor = Predictor.of(run)
+    dataset = dataset_of(run)
+    case = next(case for case in dataset.cases if case.id.startswith("S2"))
+    told.clear()
+    cam_of_case(predictor, case, predictor.plan.classes[0], (32, 16, 16), stage="encoder/8", over="reference")
+    assert told and all(each == [1] for each in told)
+
+
+def test_a_site_for_a_network_that_adapts_to_none_is_refused(tiny: Settings, tmp_path: Path) -> None:
+    run = train(Recipe.load("student_alone", tiny), tmp_path / "run")
+    with pytest.raises(SegdistillError, match="does not adapt to sites; leave it out"):
+        Predictor.of(run).at("S1")
 
 
 def test_a_teacher_is_not_told_the_site(two_sites: Settings, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from segdistill.report.figures.price import frontier
+from segdistill.report.figures.cost import frontier
 
 HERE = Path(__file__).parent
 # What the papers print, in millions of parameters and "GFLOPs": thop's convention, which is what they ran. HLFD's are
@@ -96,7 +96,7 @@ def picture(dims: int, rows: list[dict[str, Any]]) -> str:
     time, machine = rows[0]["latency_ms"], rows[0]["machine"]
     told = (
         f"Measured on {machine['processor']}, {time['threads']} threads, {time['backend']}, {time['repeats']} passes "
-        f"after {time['warm_up']}; 2026-11-20."
+        f"after {time['warm_up']}; {rows[0]['date']}."
     )
     words = TIMES.format(frontier=names, dims=dims, example=best[0][1])
     return (

@@ -69,6 +69,7 @@ def cost_command(
     """What networks cost: parameters, multiply-adds, memory, latency, file size.
 
     GMACs are given twice: true (torch's counter), and in the convention of `thop`, which most papers print as "GFLOPs".
+    (thop counts a module with several names several times, hence nnU-Net's large figures.)
     File: the weights. Maps: the tensors alive at once in a forward pass, counted. RAM: what a process that only runs
     the network holds at its peak, libraries included, measured. p50 and p95: time of one input, in PyTorch, whose 3-D
     convolutions of one small patch are slow on a CPU. Runs have their own channels, classes and patch.
@@ -83,6 +84,7 @@ def cost_command(
     """
     from segdistill.cost.record import cost_of
     from segdistill.cost.targets import targets as meant
+    from segdistill.device import choose_device
     from segdistill.progress import track
 
     if plot is not None:
@@ -92,15 +94,31 @@ def cost_command(
         raise SegdistillError(
             "name a network, preset, run or recipe first (`segdistill list networks`), or `all`"
         )
-    found = [
-        cost_of(target, repeats=repeats if latency else 0, device=device, threads=threads)
-        for target in track(asked, "networks")
-    ]
+    if latency:
+        choose_device(device)
+    found: list[dict[str, Any]] = []
+    failed: list[SegdistillError] = []
+    for target in track(asked, "networks"):
+        try:
+            found.append(cost_of(target, repeats=repeats if latency else 0, device=device, threads=threads))
+        except SegdistillError as error:
+            failed.append(error)
+    if not found:
+        raise failed[0]
     if plot is not None:
         _draw(found, plot)
     if as_json:
         print(json.dumps(found))
-        return
+    else:
+        _show(found, latency, plot)
+    if failed and "all" not in targets:
+        raise SegdistillError("\n".join(str(error) for error in failed))
+    for left_out in failed:
+        note = f"note: left out: {left_out}"
+        Console(stderr=True).print(note, style="dim", highlight=False, markup=False, soft_wrap=True)
+
+
+def _show(found: list[dict[str, Any]], latency: bool, plot: Path | None) -> None:
     console = Console()
     console.print(_counted(found))
     if latency:
@@ -114,16 +132,16 @@ def cost_command(
 
 def _counted(found: list[dict[str, Any]]) -> Table:
     """One row a network: what is counted."""
-    inputs = list(dict.fromkeys(_shape(row) for row in found))
+    inputs = dict.fromkeys(_shape(row) for row in found)
     one = len(inputs) == 1
-    table = _table(f"counted for {inputs[0] if one else 'one input each'}, batch 1, float32")
-    headings = ["M params", "GMACs", "M\n(thop)", "GMACs\n(thop)", "file\nMB", "maps\nMB"]
-    for heading in [*([] if one else ["input"]), *headings]:
+    table = _table(f"counted for {next(iter(inputs)) if one else 'one input each'}, batch 1, float32")
+    for heading in ("M params", "GMACs", "M\n(thop)", "GMACs\n(thop)", "file\nMB", "maps\nMB"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in found:
         counts = [row[key] / 1e6 if "parameters" in key else row[key] / 1e9 for key in COUNTS]
         sizes = [f"{row['file_mb']:.1f}", f"{row['activation_mb']:.0f}"]
-        table.add_row(_name(row), *([] if one else [_shape(row)]), *(f"{n:.2f}" for n in counts), *sizes)
+        name = _name(row) if one else f"{_name(row)}\n  {_shape(row)}"
+        table.add_row(name, *map(_number, counts), *sizes)
     return table
 
 
@@ -149,6 +167,10 @@ def _table(title: str) -> Table:
     return table
 
 
+def _number(value: float) -> str:
+    return f"{value:.2f}" if value >= 0.1 else f"{value:.2g}"
+
+
 def _name(row: dict[str, Any]) -> str:
     return Path(row["name"]).name or str(row["name"])
 
@@ -157,7 +179,7 @@ COUNTS = ("parameters", "macs", "thop_parameters", "thop_macs")
 
 
 def _shape(row: dict[str, Any]) -> str:
-    return f"{row['input'][0]} x {' x '.join(map(str, row['input'][1:]))} to {row['classes']}"
+    return f"{' x '.join(map(str, row['input']))} to {row['classes']}"
 
 
 def _must_suit(plot: Path, overwrite: bool) -> None:
@@ -172,9 +194,9 @@ def _must_suit(plot: Path, overwrite: bool) -> None:
 
 def _draw(found: list[dict[str, Any]], plot: Path) -> None:
     from segdistill.atomic import replacing
-    from segdistill.report.figures import price
+    from segdistill.report.figures import cost
 
-    figure = price.draw(found)
+    figure = cost.draw(found)
     with replacing(plot) as temporary:
         if plot.suffix.lower() == ".svg":
             temporary.write_text(figure.svg or "", encoding="utf-8")

@@ -75,5 +75,6 @@ def _block(console: Console, row: dict[str, Any]) -> None:
 
 def _told(value: Any) -> str:
     if isinstance(value, dict):  # numbers of parameters, by dimensions
-        return ", ".join(f"{count / 1e6:.2f} M in {dims[0]}-D" for dims, count in value.items())
+        told = ", ".join(f"{count / 1e6:.2f} M in {dims[0]}-D" for dims, count in value.items())
+        return f"{told} (all parameters; 2 channels, 2 classes, 64 a side)"
     return ", ".join(value) if isinstance(value, list) else str(value or "")

@@ -45,9 +45,16 @@ def predict_command(
     from segdistill.run import Run
 
     opened = Run.open(run)
-    from segdistill.evaluation.predict import Predictor
+    from segdistill.evaluation.predict import Predictor, case_name
 
     predictor = Predictor.of(opened, device=device)
+    site = site or predictor.site_of(case_name(images[0]))
+    if site is None and predictor.adapts:
+        Console(stderr=True).print(
+            f"note: the network adapts to the sites {', '.join(predictor.sites)}, and the name of the image tells none "
+            "of them; all are taken as equally likely (--site names one)",
+            style="dim", highlight=False, markup=False, soft_wrap=True,
+        )  # fmt: skip
     classes = predictor.write(images, out, site)
     found = ", ".join(f"{name} {count} voxels" for name, count in predictor.count(classes).items())
     Console(stderr=True).print(f"{out}: {found}", highlight=False, markup=False, soft_wrap=True)

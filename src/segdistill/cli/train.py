@@ -82,7 +82,9 @@ def distill_command(
     run = distill(recipe, out, if_exists=mode)
     runs = [run]
     if baseline:
-        runs.append(alone(recipe, out_alone, if_exists=mode))
+        runs.append(
+            alone(run.recipe, out_alone, if_exists=mode)
+        )  # the patch and the student that it settled on
     _finish(runs, no_report)
 
 

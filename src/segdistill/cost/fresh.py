@@ -53,7 +53,11 @@ def measure_fresh(
     if done.returncode:
         said = done.stderr.strip().splitlines()
         killed = "it was stopped from outside, most likely for want of memory; try a smaller --size"
-        raise SegdistillError(f"{name}: could not be measured: {said[-1] if said else killed}")
+        told = said[-1].removeprefix("segdistill.errors.SegdistillError: ") if said else killed
+        advice = (
+            "; try a smaller --size, or --count-only" if "alloc" in told or "out of memory" in told else ""
+        )
+        raise SegdistillError(f"{name}: could not be measured: {told}{advice}")
     told = json.loads(done.stdout.splitlines()[-1])
     return Measured(
         Latency(**{**told["latency"], "input": tuple(told["latency"]["input"])}),

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
+
+import torch
 
 from segdistill.atomic import write_json
 from segdistill.cost.budget import choose
@@ -29,15 +34,32 @@ def cost_of(target: Target, *, repeats: int, device: str = "auto", threads: int 
         SegdistillError: a size that the network cannot take, or it cannot be run here.
     """
     name, part, facts = target.name, target.part, target.facts
-    choice = choose(part, facts, name) if "budget" in part else None
+    if not repeats and part.get("budget", {}).get("latency_ms") is not None:
+        raise SegdistillError(f"{name}.budget.latency_ms: has to be measured; leave --count-only out")
+    with _threads(threads):
+        choice = choose(part, facts, name, device=device) if "budget" in part else None
     part = resolve_network(part, facts, name) if choice is None else choice.part
     cost = _counted(Target(name, part, facts))
     if choice is not None:
-        cost["weighed"] = [str(row) for row in choice.weighed]
+        cost["weighed"] = [
+            f"{row}{' <- chosen' if row.part.items() <= choice.part.items() else ''}"
+            for row in choice.weighed
+        ]
     if repeats:
         measured = measure_fresh(part, facts, name, repeats=repeats, device=device, threads=threads)
         cost |= _timed(measured.latency, measured)
     return cost
+
+
+@contextmanager
+def _threads(number: int | None) -> Iterator[None]:
+    """Within it PyTorch has so many threads; None: as many as it has."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def keep_cost(run: Run, known: Cost | None = None, repeats: int = 10) -> Cost:
@@ -90,6 +112,7 @@ def _counted(target: Target) -> Cost:
         "latency_ms": None,
         "resident_mb": None,
         "machine": machine(),
+        "date": datetime.now(UTC).date().isoformat(),
     }
 
 

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from segdistill.composition import parse_override, shipped
+from segdistill.composition import merge, parse_override, shipped
 from segdistill.errors import SegdistillError
 from segdistill.model import Facts, architecture, facts_of
 from segdistill.network_part import complete_network
@@ -47,8 +47,13 @@ def targets(
     """
     changes = [word for word in words if "=" in word and not Path(word).exists()]
     asked = _Asked(size, channels, classes, changes)
+    named = [word for word in words if word not in changes]
+    if changes and named and all((Path(word) / "run.json").is_file() for word in named):
+        raise SegdistillError(f"{changes[0]}: {named[0]} is a run, and its network is as it was trained")
+    if changes and any((Path(word) / "run.json").is_file() for word in named):
+        _note(f"runs are as they were trained; {' '.join(changes)} changes the others")
     found: list[Target] = []
-    for word in (word for word in words if word not in changes):
+    for word in named:
         found += asked.networks() if word == "all" else asked.of(word)
     return found
 
@@ -79,7 +84,16 @@ class _Asked:
         )
 
     def networks(self) -> list[Target]:
-        return [self._network(name) for name in NETWORKS]
+        """All networks; those that have not the settings that were given are left out, and named."""
+        found = []
+        for name in NETWORKS:
+            try:
+                found.append(self._network(name))
+            except SegdistillError as error:
+                if not self.changes:
+                    raise
+                _note(f"left out: {error}")
+        return found
 
     @property
     def sides(self) -> tuple[int, ...]:
@@ -87,8 +101,11 @@ class _Asked:
 
     def _network(self, name: str) -> Target:
         part: dict[str, Any] = {"preset": name} if name in PRESETS else {"type": name}
-        for change in self.changes:
-            part |= parse_override(change.removeprefix("student."))
+        for change in sorted(self.changes, key=lambda text: text.partition("=")[0].count(".")):
+            said = parse_override(change.removeprefix("student."))
+            if said.keys() & {"type", "preset"}:
+                raise SegdistillError(f"{change}: name the network or preset instead, `segdistill cost NAME`")
+            part = merge(part, said)
         facts = Facts(len(self.sides), self.channels or CHANNELS, self.classes or CLASSES, self.sides)
         return Target(name, complete_network(part, name, student=True), facts)
 
@@ -117,11 +134,18 @@ class _Asked:
         for teacher, section in recipe.teachers.items():
             label = f"{recipe.name}: {teacher}"
             if section.run is not None and (Path(section.run) / "run.json").is_file():
-                found.append(replace(self._run(section.run), name=label))
+                trained = self._run(section.run)
+                ends = replace(trained.facts, image_size=facts.image_size)  # it sees what the student sees
+                found.append(Target(label, trained.part, ends))
             elif section.network is not None:
                 theirs = section.network.get("inputs")
                 seeing = facts if theirs is None else replace(facts, in_channels=len(theirs))
                 found.append(Target(label, section.network, seeing))
+            elif section.peer is None and section.average is None:
+                _note(f"left out: {label}, whose network nothing names (teachers.{teacher}.run or .network)")
+        for target in found:
+            if target.part.get("type") == "python":
+                _note(f"left out: {target.name}, a network of your own")
         return [target for target in found if target.part.get("type") != "python"]
 
     def _facts(self, recipe: Recipe) -> Facts:
@@ -144,3 +168,9 @@ class _Asked:
             self.classes or classes,
             size or DEFAULT_SIZE[:dims],
         )
+
+
+def _note(text: str) -> None:
+    from rich.console import Console
+
+    Console(stderr=True).print(f"note: {text}", style="dim", highlight=False, markup=False, soft_wrap=True)

@@ -9,7 +9,7 @@ numbers can be compared with:
 - instance, batch and layer norm *modules*: 2 x input elements, 4 x with learned scale;
 - softmax *modules*: 3n - 1 for each vector of n; PReLU: its input elements;
 - average pooling *modules*: output elements, adaptive ones x (elements that go into one + 1);
-- `nn.Upsample`: output elements x 5 linear, x 11 bilinear, x 259 bicubic; nearest and trilinear nothing;
+- `nn.Upsample`: output elements, x 5 linear, x 11 bilinear, x 259 bicubic; trilinear nothing;
 - nothing else: no attention products, no interpolation, no sums, nothing called as a function, no subclass of these;
 - parameters of those modules alone, and only of modules that ran; a bare `nn.Parameter` (position embedding,
   layer scale) is left out. A module that runs twice has its operations counted twice, its parameters once;
@@ -31,7 +31,7 @@ from torch import Tensor, nn
 Count = Callable[[Any, Tensor, Tensor], int]
 """(module, its input, its output) -> operations of one call."""
 
-UPSAMPLING = {"linear": 5, "bilinear": 11, "bicubic": 259}
+UPSAMPLING = {"nearest": 1, "linear": 5, "bilinear": 11, "bicubic": 259}
 
 
 def _convolution(module: Any, given: Tensor, output: Tensor) -> int:
@@ -79,7 +79,7 @@ COUNTED: dict[type[nn.Module], Count] = {
     nn.PReLU: _prelu,
     **dict.fromkeys((nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d), _average),
     **dict.fromkeys((nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d), _adaptive_average),
-    nn.Upsample: _upsample,
+    **dict.fromkeys((nn.Upsample, nn.UpsamplingBilinear2d, nn.UpsamplingNearest2d), _upsample),
 }
 
 

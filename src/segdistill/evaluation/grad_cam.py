@@ -186,9 +186,10 @@ def cam_of_case(
     reference = cut(label, start, predictor.patch_size)[0]
     index = number if plan.regions else number + 1
     try:
-        predicted = _predicted(predictor, patch, channel, value)
+        network = predictor.at(predictor.site_of(case.id))
+        predicted = _predicted(predictor, network, patch, channel, value)
         explained = predicted if over == "predicted" else reference == value
-        heat = grad_cam(predictor.network, patch, stage, index, torch.from_numpy(explained))
+        heat = grad_cam(network, patch, stage, index, torch.from_numpy(explained))
     except ValueError as error:  # a stage that is not there, or a size that does not fit
         raise SegdistillError(str(error)) from error
     maps = np.stack([heat.numpy(), predicted, np.ones_like(predicted)]).astype(np.float32)
@@ -228,10 +229,12 @@ def voxel_on_grid(voxel: Sequence[int], grid: Grid) -> tuple[int, ...]:
     return tuple(found)
 
 
-def _predicted(predictor: Predictor, patch: Tensor, channel: int, value: int) -> np.ndarray:
+def _predicted(
+    predictor: Predictor, network: nn.Module, patch: Tensor, channel: int, value: int
+) -> np.ndarray:
     """(*patch) bool: one forward pass, decided as in `predict`."""
-    with evaluating(predictor.network), torch.no_grad():
-        logits = first_output(predictor.network(patch[None]))[0].float()
+    with evaluating(network), torch.no_grad():
+        logits = first_output(network(patch[None]))[0].float()
     regions = predictor.plan.regions
     probabilities = (logits.sigmoid() if regions else logits.softmax(0)).cpu().numpy()
     return np.asarray(decide(probabilities, regions, predictor.settings.threshold)[channel] == value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ import torch
 from torch import nn
 
 from segdistill.data.grid import from_grid
-from segdistill.data.image import check_writable, write_label
+from segdistill.data.image import check_writable, suffix, write_label
 from segdistill.data.plan import Plan
 from segdistill.data.preprocessing import preprocess_case
 from segdistill.data.sites import site_in
@@ -70,11 +71,11 @@ class Predictor:
 
         Args:
             images: the files of one case, one a channel, or one file with all of them.
-            site: where they are from, for a network that adapts to it; None: found in the name of the first file.
+            site: where they are from, for a network that adapts to it; None: nowhere in particular.
         """
         image, _, grid = preprocess_case(images, None, self.plan)
         logits = predict_logits(
-            self._at(site or self.site_of(images[0].name)),
+            self.at(site),
             image,
             self.patch_size,
             overlap=self.settings.overlap,
@@ -98,17 +99,31 @@ class Predictor:
             return {name: int(region.sum()) for name, region in zip(self.plan.classes, classes, strict=True)}
         return {name: int((classes == index).sum()) for index, name in enumerate(self.plan.classes, 1)}
 
+    @property
+    def adapts(self) -> bool:
+        """Whether the network adapts to the site of an image."""
+        return domains_of(self.network) > 1
+
     def site_of(self, name: str) -> str | None:
-        """The site that the run's `data.sites` finds in a name, where the network adapts to it; else None."""
-        if domains_of(self.network) == 1 or self.expression is None:
+        """The site that the run's `data.sites` finds in the name of a case, where the network adapts to it."""
+        if not self.adapts or self.expression is None:
             return None
         found = site_in(name, self.expression)
         return found if found in self.sites else None
 
-    def _at(self, site: str | None) -> nn.Module:
-        if site is not None and site not in self.sites:
+    def at(self, site: str | None) -> nn.Module:
+        """The network for images of a site; None: none in particular.
+
+        Raises:
+            SegdistillError: the network does not adapt to sites, or not to this one.
+        """
+        if site is None:
+            return self.network
+        if not self.adapts:
+            raise SegdistillError(f"site {site!r}: the run's network does not adapt to sites; leave it out")
+        if site not in self.sites:
             raise SegdistillError(f"site: {unknown(site, self.sites)}; the run's network knows no other")
-        return at_site(self.network, None if site is None else self.sites.index(site))
+        return at_site(self.network, self.sites.index(site))
 
     def write(self, images: Sequence[Path], out: Path, site: str | None = None) -> np.ndarray:
         """Predict and write a mask on the grid of the first image, with the dataset's label values.
@@ -149,6 +164,11 @@ def decide(probabilities: Iterable[np.ndarray], regions: bool, threshold: float 
     return winner[None]
 
 
+def case_name(image: Path) -> str:
+    """The name of the case that an image file is of: without suffix and number of the channel."""
+    return re.sub(r"_\d{4}$", "", image.name.removesuffix(suffix(image)))
+
+
 def predict(
     run: Run | str | Path,
     images: Sequence[str | Path],
@@ -167,5 +187,6 @@ def predict(
         site: where the images are from, for a network that adapts to it; None: found in the first file's name.
     """
     run = run if isinstance(run, Run) else Run.open(run)
-    Predictor.of(run, network=network).write([Path(image) for image in images], Path(out), site)
+    files, predictor = [Path(image) for image in images], Predictor.of(run, network=network)
+    predictor.write(files, Path(out), site or predictor.site_of(case_name(files[0])))
     return Path(out)

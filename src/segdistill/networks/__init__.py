@@ -20,7 +20,7 @@ from segdistill.networks.nnunet_residual import NNUNetResidual
 from segdistill.networks.presets import PRESETS, Preset, expand_preset
 from segdistill.networks.ra_unet import RAUNet
 from segdistill.networks.resnet18_student import ResNet18Student
-from segdistill.networks.row import Row, Settings, halvings, heads, heads_of_stages
+from segdistill.networks.row import Row, Settings, halvings, heads, heads_of_ratios, heads_of_stages
 from segdistill.networks.segresnet import SegResNet
 from segdistill.networks.stages import catch, name_stages, resolve, stage_names, stride_of
 from segdistill.networks.swin_unet import SwinUnet
@@ -150,7 +150,7 @@ NETWORKS: dict[str, Row] = {
         "Huang et al., 2021, arXiv:2109.07162; IEEE TMI 2023",
         "hierarchical Transformer U-Net with efficient attention and a context bridge over all scales",
         multiple=lambda _: 32,
-        widths={"dims": lambda settings: lcm(2, settings["heads"][0])},
+        widths={"dims": heads_of_ratios},
     ),
     "nnunet_plain": Row(
         NNUNetPlain,

@@ -60,6 +60,11 @@ class ALNet(nn.Module):
     ) -> None:
         super().__init__()
         check_channels("al_net", spatial_dims, in_channels, out_channels)
+        if decoder_channels < REDUCTION:
+            raise ValueError(
+                f"al_net: decoder_channels ({decoder_channels}) must be at least {REDUCTION}, by which "
+                "squeeze-and-excitation divides them"
+            )
         self.spatial_dims, self.in_channels = spatial_dims, in_channels
         self.divisible_by = 32
         self.encoder = rep_vgg(spatial_dims, in_channels, channels, depths)

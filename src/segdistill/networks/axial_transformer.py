@@ -39,7 +39,7 @@ class AxialTransformer(nn.Module):
     The code distils from the network's own last mini-batch, not between depths. `deep_supervision` is ours: output
     convolutions at 1/2, 1/4 and 1/8, and in training a list of logits, full resolution first.
 
-    `filters` must be divisible by twice the number of `heads` and by 4.
+    `filters` must be divisible by twice the number of `heads` and by 4: below 16, take fewer heads.
 
     Stages: `encoder/2` the stem, `encoder/4` .. `encoder/16` the stages, `encoder/32` the strided convolution;
     `decoder/16` .. `decoder/1`, skip added; `logits`, with deep supervision `logits/2`, `logits/4`, `logits/8`.

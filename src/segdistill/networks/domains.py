@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from segdistill.networks.stages import Stage, stage_table
+
 
 def domains_of(network: nn.Module) -> int:
     """How many sites the network tells apart; 1 where it does not adapt."""
@@ -26,6 +28,10 @@ class AtSite(nn.Module):
     def __init__(self, network: nn.Module, site: int) -> None:
         super().__init__()
         self.network, self.site = network, site
+
+    def stages(self) -> dict[str, Stage]:
+        """The network's own."""
+        return stage_table(self.network)
 
     def forward(self, image: Tensor) -> Any:
         """As the network's own."""

@@ -31,17 +31,18 @@ class MDViT(nn.Module):
     values are convolved over windows of 3, 5 and 7. Domain adapters: two linear layers on the domain's one-hot vector
     and a softmax over the heads weigh the heads of each layer. The paper has 2-D; 3-D is the same with 3-D operations.
 
-    `domains`: sites; `forward` takes the number of each image's site. Without it, and where it is below 0, every site
-    is equally likely (the domain vector is uniform), so export and inference need the image alone; with one domain
-    `site` is not looked at.
+    `domains`: sites; `forward` takes the number of each image's site. Without it, and for other numbers than 0
+    .. `domains` - 1, every site is equally likely (the domain vector is uniform), so export and inference need
+    the image alone; with one domain `site` is not looked at.
 
-    `auxiliary`: a head for each domain (the paper's MLPFM: the four encoder maps, projected to `auxiliary_size` and
-    upsampled to 1/4, with the decoder's) gives logits of its own, from which the main output learns and which learn
-    from it. In training the network returns [main logits, auxiliary logits], in evaluation the main logits. The heads
-    run always: they are a stage and in the published counts. With several domains each head sees the whole batch,
-    batch norm too, and an image's logits are those of its domain's head (without `site` the mean of all heads); the
-    authors' batches are of one domain each. The authors build four heads whatever `domains` is; those beyond it never
-    run nor get a gradient: `unused_heads: false` leaves them out (4,830,726 parameters of the default's).
+    `auxiliary`: a head for each domain (the paper's MLPFM: the four encoder maps, projected to `auxiliary_size`
+    and upsampled to 1/4, with the decoder's) gives logits of its own, from which the main output learns and
+    which learn from it. In training the network returns [main logits, auxiliary logits], in evaluation the main
+    logits. The heads run always, as they are a stage and in the published counts: at 384 x 384 they are 10.7 of
+    the 23.6e9 multiply-adds. With several domains each head sees the whole batch, batch norm too, and an
+    image's logits are those of its domain's head (without `site` the mean of all heads); the authors' batches
+    are of one domain each. The authors build four heads whatever `domains` is; those beyond it never run nor
+    get a gradient: `unused_heads: false` leaves them out (4,830,726 parameters of the default's).
 
     Each of `feature_sizes` must be divisible by the number of heads. Sizes: every axis divisible by 32, more than one
     voxel left. Defaults in 2-D, three channels and two classes: 34,966,250 parameters, 23.620e9 multiply-adds at
@@ -160,8 +161,8 @@ class MDViT(nn.Module):
             raise ValueError(
                 f"mdvit: site has one number for each of the {image.shape[0]} images; got {tuple(site.shape)}"
             )
-        known = one_hot(site.long().clamp(min=0), self.domains).to(image.dtype)
-        return known.where(site[:, None] >= 0, 1 / self.domains)
+        known = one_hot(site.long().clamp(0, self.domains - 1), self.domains).to(image.dtype)
+        return known.where(((site >= 0) & (site < self.domains))[:, None], 1 / self.domains)
 
 
 class DecoderBlock(nn.Module):

@@ -35,6 +35,8 @@ class NNUNetPlain(nn.Module):
     last, the coarsest, no weight). Without it the output convolutions of the other levels are there all the same,
     and get no gradient.
 
+    In thop's convention the numbers are far too large (as thop's own are), since it counts a module once for each name.
+
     The defaults are those of a 3-D plan for a patch of 128^3: for one channel and 14 classes 31,205,254 parameters,
     201.67e9 multiply-adds at 96^3 (201.80e9 with the output convolutions of deep supervision). 2-D plans are wider
     below, e.g. 32, 64, 128, 256, 512, 512, 512, 512 for 512 x 512.
@@ -92,5 +94,5 @@ class NNUNetPlain(nn.Module):
         return logits if self.deep_supervision and self.training else logits[0]
 
     def stages(self) -> dict[str, Stage]:
-        """Stage name -> (module, None)."""
+        """Stage name -> (module, None), in forward order."""
         return stages_of(self.topology, self.encoder, self.decoder)

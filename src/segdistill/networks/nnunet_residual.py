@@ -137,5 +137,5 @@ class NNUNetResidual(nn.Module):
         return logits if self.deep_supervision and self.training else logits[0]
 
     def stages(self) -> dict[str, Stage]:
-        """Stage name -> (module, None)."""
+        """Stage name -> (module, None), in forward order."""
         return stages_of(self.topology, self.encoder, self.decoder)

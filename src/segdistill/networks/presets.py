@@ -90,8 +90,8 @@ PRESETS: dict[str, Preset] = {
     ),
     "nnunet_resenc": _preset(
         "Isensee et al., MICCAI 2024",
-        "nnU-Net's plan with a residual encoder (M, L and XL alike) for patches of 128^3 or 512^2: 102.4 M in 3-D, "
-        "105.9 M in 2-D",
+        "nnU-Net with a residual encoder, by which its planner measures at 128^3 or 512^2: 102.4 M in 3-D, 105.9 M "
+        "in 2-D",
         two={
             "type": "nnunet_residual",
             "features_per_stage": (32, 64, 128, 256, 512, 512, 512),

@@ -42,6 +42,16 @@ def heads(settings: Settings) -> int:
     return int(settings["heads"])
 
 
+def heads_of_ratios(settings: Settings) -> int:
+    """The step of the first of `dims` whose multiples the others are, each divided by its own number of heads."""
+    first = settings["dims"][0]
+    steps = [
+        count // gcd(count, dim // first)
+        for count, dim in zip(settings["heads"], settings["dims"], strict=True)
+    ]
+    return lcm(2, *steps)
+
+
 def heads_of_stages(settings: Settings) -> int:
     """The step of a first width that, doubling from stage to stage, is divided by each stage's number of heads."""
     return lcm(*(count // gcd(count, 2**stage) for stage, count in enumerate(settings["heads"])))

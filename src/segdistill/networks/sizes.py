@@ -35,9 +35,12 @@ def check_image(
         )
     size = tuple(image.shape[2:])
     if fixed is not None and size != tuple(fixed):
+        steps = along_axes(divisible_by, spatial_dims)
+        fits = all(n % step == 0 for n, step in zip(size, steps, strict=True)) and _fits(size, steps)
+        other = f", or build the network with image_size={list(size)}" if fits else ""
         raise ValueError(
-            f"{name} was built for images of {by(fixed)} (its position embedding has one entry a patch); got "
-            f"{by(size)}. Cut or pad to {by(fixed)}, or build the network with image_size={list(size)}"
+            f"{name} was built for images of {by(fixed)} (its learned positions are for that size); got {by(size)}. "
+            f"Cut or pad to {by(fixed)}{other}"
         )
     check_size(size, name, divisible_by, spatial_dims)
 

@@ -49,7 +49,7 @@ def name_stages(module: nn.Module, names: Mapping[str, str | tuple[str, Reading]
 
 
 def stage_names(network: nn.Module) -> tuple[str, ...]:
-    """All stage names of `network` in forward order, aliases last."""
+    """All stage names of `network` in the order of its table, the encoder's first and aliases last."""
     table = stage_table(network)
     aliases = [alias for alias in ("encoder/deepest", "decoder/last") if _alias(alias, table) is not None]
     return (*table, *aliases)

@@ -36,7 +36,7 @@ class TransBTS(nn.Module):
     published sizes are met: 32,987,588 parameters for 4 channels and 4 classes at 128 x 128 x 128 (paper: 32.99 M),
     and in thop's convention 30.624 M and 372.797 G for 2 channels and 2 classes at 144 x 144 x 144 (H-DenseFormer's
     paper: 30.62 M, 372.80 G). Without them: 32,723,908 parameters; 30.623 M and 372.785 G. The paper's 333 G at
-    128 x 128 x 128 is not met to the digit: 325.41e9 multiply-adds, or 263.70 G in thop's convention and 332.42 G
+    128 x 128 x 128 is not met to the digit: 325.41e9 multiply-adds, or 263.71 G in thop's convention and 332.43 G
     with attention's products added.
 
     Stages: `encoder/1`, `/2`, `/4` the skips, `encoder/8/residual` the last residual level, `encoder/8` the

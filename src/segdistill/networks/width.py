@@ -53,7 +53,9 @@ def parse_share(value: object) -> Fraction:
     except (ValueError, ZeroDivisionError):
         share = Fraction(0)
     if isinstance(value, bool) or not Fraction(1, 1024) <= share <= 1024:
-        raise ValueError(f"expected a fraction of the width, such as 1/4, 0.25 or 2, got {value!r}")
+        raise ValueError(
+            f"expected a share of the width between 1/1024 and 1024, such as 1/4, 0.25 or 2, got {value!r}"
+        )
     return share
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from segdistill.networks.domains import ask
 from segdistill.networks.stages import catch, first_output
 from segdistill.teachers.average import Average
 from segdistill.teachers.intensity_map import IntensityMap
@@ -58,7 +59,9 @@ class Teacher:
             self.network.eval().requires_grad_(False)
         return self
 
-    def ask(self, image: Tensor, stages: Sequence[str]) -> tuple[dict[str, Tensor], Any]:
+    def ask(
+        self, image: Tensor, stages: Sequence[str], site: Tensor | None = None
+    ) -> tuple[dict[str, Tensor], Any]:
         """What it knows of a batch of images (`knowledge`), and its output as it came, with all its heads."""
         image = image if self.inputs is None else image[:, list(self.inputs)]
         image = image if self.view is None else self.view(image)
@@ -66,9 +69,15 @@ class Teacher:
         if self.peer is None:
             self.network.eval()  # a moving average lies inside the module that training puts in train mode
         with nullcontext() if self.peer is not None else torch.no_grad(), catch(self.network, stages) as maps:
-            output = self.network(image)
+            output = ask(self.network, image, site)
         return dict(maps) | {"logits": first_output(output)}, output
 
-    def knowledge(self, image: Tensor, stages: Sequence[str]) -> dict[str, Tensor]:
-        """Logits and the maps of `stages` for a batch of images; without gradients, unless it is a peer."""
-        return self.ask(image, stages)[0]
+    def knowledge(
+        self, image: Tensor, stages: Sequence[str], site: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """Logits and the maps of `stages` for a batch of images; without gradients, unless it is a peer.
+
+        Args:
+            site: (batch,) numbers of the student's sites, for a network that adapts to them.
+        """
+        return self.ask(image, stages, site)[0]

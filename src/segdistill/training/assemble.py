@@ -89,19 +89,24 @@ def assemble(
 
 
 def _adapts_to_the_sites(student: nn.Module, teachers: Mapping[str, Teacher], data: Prepared) -> None:
-    """Raise unless a student that adapts to sites has as many as there are; teachers are not told the site."""
-    wanted, found = domains_of(student), data.training_sites
-    if wanted > 1 and wanted != len(found):
-        there = f"finds {len(found)}: {', '.join(found[:6])}" if found else "is not set, so there are none"
-        raise SegdistillError(
-            f"student.domains: the network adapts to {wanted} sites, and data.sites, a regular expression that finds a "
-            f"case's site in its name, {there}; make them agree, or use domains: 1"
-        )
-    for name, teacher in teachers.items():
-        if domains_of(teacher.network) > 1 and teacher.average is None:
+    """Raise unless networks that adapt to sites have as many as there are; those of other runs had other sites."""
+    found = data.training_sites
+    learning = {f"teachers.{name}": t.network for name, t in teachers.items() if t.learns}
+    for place, network in {"student": student, **learning}.items():
+        wanted = domains_of(network)
+        if wanted not in (1, len(found)):
+            there = (
+                f"finds {len(found)}: {', '.join(found[:6])}" if found else "is not set, so there are none"
+            )
             raise SegdistillError(
-                f"teachers.{name}: its network adapts to {domains_of(teacher.network)} sites, and teachers are not "
-                "told the site of an image; use one of domains: 1"
+                f"{place}.domains: the network adapts to {wanted} sites, and data.sites, a regular expression that "
+                f"finds a case's site in its name, {there}; make them agree, or use domains: 1"
+            )
+    for name, teacher in teachers.items():
+        if domains_of(teacher.network) > 1 and not teacher.learns:
+            raise SegdistillError(
+                f"teachers.{name}: its network adapts to {domains_of(teacher.network)} sites, and a teacher from a run "
+                "is not told the site of an image; use one of domains: 1"
             )
 
 

@@ -141,7 +141,9 @@ def prepare(recipe: Recipe, *, student: nn.Module | None = None) -> Prepared:
         return Prepared(recipe, dataset, splits, store, facts, slices, inputs, sites, known)
     choice = None
     if "budget" in recipe.student:
-        choice = choose(recipe.student, facts, "student", store_root(recipe) / "budgets")
+        where = "cpu" if recipe.train.accelerator == "cpu" else "auto"
+        kept = store_root(recipe) / "budgets"
+        choice = choose(recipe.student, facts, "student", memory=kept, device=where)
     recipe.student = resolve_network(recipe.student, facts, "student") if choice is None else choice.part
     return Prepared(recipe, dataset, splits, store, facts, slices, inputs, sites, known, choice)
 

@@ -64,9 +64,7 @@ def train(
         if run.finished:
             return run
         if fabric.is_global_zero:
-            record(run, data, distiller)
-            if data.budget is not None:
-                tell_choice(run, asked, data.budget)
+            record(run, data, distiller, asked)
         fit(
             fabric, run, recipe, distiller, data.patches(), validation(data),
             iterations=recipe.train.iterations or max(1, len(data.splits.train) // recipe.data.batch_size),
@@ -172,8 +170,13 @@ def must_be_the_same(run: Run, data: Prepared) -> None:
         )
 
 
-def record(run: Run, data: Prepared, distiller: Distiller) -> None:
-    """Write down what was decided, before the first step."""
+def record(run: Run, data: Prepared, distiller: Distiller, asked: Mapping[str, Any]) -> None:
+    """Write down what was decided, before the first step.
+
+    Args:
+        asked: the recipe's student, before it was settled.
+    """
+    weighed = None if data.budget is None else [asdict(row) for row in data.budget.weighed]
     write_text(run.file("plan.json"), data.plan.seen_by(data.inputs).to_json())
     data.splits.save(run.file("splits.json"))
     part = data.recipe.student
@@ -191,10 +194,13 @@ def record(run: Run, data: Prepared, distiller: Distiller) -> None:
         sites=data.training_sites,
         learning={name: kind_of(teacher) for name, teacher in distiller.teachers.items() if teacher.learns},
         status="training",
+        **({} if weighed is None else {"budget": {"asked": dict(asked), "weighed": weighed}}),
     )
     if run.events():
         run.log("note", message="resumed")
         return
+    if data.budget is not None:
+        tell_choice(run, part["type"], data.budget)
     if len(data.training_sites) == 1:
         run.warn(
             f"data.sites finds one site in the names of the training cases ({data.training_sites[0]}), so nothing is "
@@ -233,14 +239,19 @@ def with_its_student(recipe: Recipe, run: Run) -> Recipe:
     return recipe.model_copy(update={"student": dict(run.recipe.student)})
 
 
-def tell_choice(run: Run, asked: Mapping[str, Any], choice: Choice) -> None:
-    """Write down and show what was weighed for the student's budget."""
-    weighed = [asdict(row) for row in choice.weighed]
-    run.update(budget={"asked": dict(asked), "weighed": weighed})
-    family = asked.get("type") or asked.get("preset")
-    run.note(f"student.budget: {len(weighed)} widths of {family} were weighed:", weighed=weighed)
+def tell_choice(run: Run, network: str, choice: Choice) -> None:
+    """Show what was weighed for the student's budget, and what was chosen."""
+    when = "were weighed by an earlier run" if choice.earlier else "were weighed"
+    run.note(f"student.budget: {len(choice.weighed)} widths of {network} {when}:")
     for row in choice.weighed:
-        run.note(f"  {row}")
+        run.note(f"  {row}{' <- chosen' if row.part.items() <= choice.part.items() else ''}")
+    if all(row.fits for row in choice.weighed):
+        run.note("  even the widest that it may become fits: the budget makes nothing smaller")
+    if choice.kept is not None:
+        run.note(
+            f"  measured on this machine, which should do nothing else meanwhile; all runs keep to it: delete "
+            f"{choice.kept} to measure again"
+        )
 
 
 def exceeds(patch: Sequence[int], data: Prepared, case: str) -> bool:

@@ -143,7 +143,7 @@ class Decoder(nn.Module):
 
 
 def stages_of(topology: Topology, encoder: Encoder, decoder: Decoder) -> dict[str, Stage]:
-    """Stage name -> (module, None)."""
+    """Stage name -> (module, None), in forward order."""
     table: dict[str, Stage] = {}
     if encoder.stem is not None:
         table["encoder/1/stem"] = (encoder.stem, None)
@@ -151,11 +151,10 @@ def stages_of(topology: Topology, encoder: Encoder, decoder: Decoder) -> dict[st
         table[name] = (stage, None)
     for name, stage in zip(topology.names("decoder")[-2::-1], decoder.stages, strict=True):
         table[name] = (stage, None)
-    heads = list(zip(topology.names("logits")[-2::-1], decoder.seg_layers, strict=True))[::-1]
-    table["logits"] = (heads[0][1], None)
+    *others, last = zip(topology.names("logits")[-2::-1], decoder.seg_layers, strict=True)
     if decoder.deep_supervision:
-        table |= {name: (head, None) for name, head in heads[1:]}
-    return table
+        table |= {name: (head, None) for name, head in others}
+    return table | {"logits": (last[1], None)}
 
 
 def initialize(network: nn.Module) -> None:

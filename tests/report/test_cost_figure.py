@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segdistill.report.figures import price
+from segdistill.report.figures import cost as figure
 
 Places = list[tuple[float, float]]
 
@@ -22,7 +22,7 @@ def cost(name: str, parameters: float, macs: float, latency: float | None = None
 
 @given(st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=1, max_size=12))
 def test_nothing_beats_a_network_on_the_frontier_and_all_others_are_beaten(places: Places) -> None:
-    best = price.frontier(places)
+    best = figure.frontier(places)
     assert best
     for i, (x, y) in enumerate(places):
         beaten = any(a <= x and b <= y and (a < x or b < y) for a, b in places)
@@ -30,14 +30,20 @@ def test_nothing_beats_a_network_on_the_frontier_and_all_others_are_beaten(place
 
 
 def test_the_figure_tells_what_is_on_its_axes() -> None:
-    counted = price.draw([cost("a", 1e6, 2e9), cost("runs/b", 3e6, 1e9)])
+    counted = figure.draw([cost("a", 1e6, 2e9), cost("runs/b", 3e6, 1e9)])
     assert "True multiply-adds" in (counted.svg or "") and "of fewer operations" in counted.caption
     assert "a 1.00 M at 2.0; b 3.00 M at 1.0" in counted.alt
-    timed = price.draw([cost("a", 1e6, 2e9, 20.0), cost("b", 3e6, 1e9, 10.0)])
+    timed = figure.draw([cost("a", 1e6, 2e9, 20.0), cost("b", 3e6, 1e9, 10.0)])
     assert "Median latency" in (timed.svg or "") and "2 threads" in (timed.svg or "")
-    half = price.draw([cost("a", 1e6, 2e9, 20.0), cost("b", 3e6, 1e9)])
+    half = figure.draw([cost("a", 1e6, 2e9, 20.0), cost("b", 3e6, 1e9)])
     assert "True multiply-adds" in (half.svg or "")
 
 
 def test_one_network_is_drawn_too() -> None:
-    assert price.draw([cost("a", 1e6, 2e9)]).png.startswith(b"\x89PNG")
+    assert figure.draw([cost("a", 1e6, 2e9)]).png.startswith(b"\x89PNG")
+
+
+def test_inputs_that_differ_are_told() -> None:
+    other = cost("b", 3e6, 1e9) | {"input": [2, 32, 32]}
+    assert "not all of one size" in (figure.draw([cost("a", 1e6, 2e9), other]).svg or "")
+    assert "One input of 1 x 64 x 64 x 64" in (figure.draw([cost("a", 1e6, 2e9)]).svg or "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from segdistill.networks.sizes import by
 from segdistill.report.figures.labels import label_points
 from segdistill.report.figures.style import BLUE, INK, PAPER, VERMILION, Figure, as_png, as_svg, drawn
 from segdistill.report.words import fixed
@@ -14,7 +15,7 @@ LARGEST = 1800.0  # area of the largest bubble, in square points
 
 
 def draw(costs: Sequence[Mapping[str, Any]]) -> Figure:
-    """The figure of at least one cost record, all at one size of input.
+    """The figure of at least one cost record.
 
     Across: the median latency where all were timed, else true multiply-adds; upwards: parameters; areas: the memory
     that a forward pass adds. Networks on the frontier are those for which none is at least as good in both, and better
@@ -45,12 +46,14 @@ def draw(costs: Sequence[Mapping[str, Any]]) -> Figure:
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_formatter(lambda value, _: f"{value:g}")
             axis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:e}"[0] in "25" else "")
-        shape = costs[0]["input"]
-        axes.set_title(f"One input of {shape[0]} x {' x '.join(map(str, shape[1:]))}")
+        inputs = {by(cost["input"]) for cost in costs}
+        one = f"One input of {inputs.pop()}" if len(inputs) == 1 else "One input each, not all of one size"
+        better = "faster" if timed else "of fewer operations"
+        axes.set_title(f"{one}\ndiamonds: none is both smaller and {better}; areas: memory of the maps")
         canvas.draw_without_rendering()
         label_points(axes, names, places, [30.0] * len(names), size=8)
         return Figure(
-            "price",
+            "cost",
             TITLE,
             "Lower and further left is cheaper; what a network is worth, it does not say. Diamonds: no other is both "
             f"smaller and {'faster' if timed else 'of fewer operations'}. Areas: memory of the maps in a forward pass "
