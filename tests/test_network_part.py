@@ -120,7 +120,10 @@ def test_a_recipe_that_was_written_back_is_not_narrowed_again(tmp_path: Path) ->
     [
         ({"like": "teacher", "type": "unet"}, "give `like`, or `type` or `preset`, not both"),
         ({"like": "teecher"}, "student.like: 'teecher' is unknown; did you mean 'teacher'"),
-        ({"type": "ra_unet", "filters": 4, "width": "1/4"}, "student.width: ra_unet: filters is a multiple of 4"),
+        (
+            {"type": "ra_unet", "filters": 4, "width": "1/4"},
+            "student.width: ra_unet: filters is a multiple of 4",
+        ),
         ({"type": "unet", "channels": [8, 16], "width": "1/100"}, "the nearest is 1, 1/8"),
         ({"type": "unet", "width": "thin"}, "such as 1/4"),
         ({"type": "python", "class": "Mine", "width": "1/4"}, "a network of your own"),

@@ -98,3 +98,17 @@ def test_stages_of_every_level_in_forward_order() -> None:
     assert [maps[f"encoder/{s}"].shape[1] for s in (1, 2, 4, 8)] == [2, 4, 6, 7]
     assert [maps[f"decoder/{s}"].shape[1] for s in (4, 2, 1)] == [6, 4, 2]
     assert maps["encoder/8"].shape[2:] == (3, 1, 2)
+
+
+def test_deep_supervision_changes_nothing_but_the_heads() -> None:
+    torch.manual_seed(0)
+    plain, headed = (
+        AttentionUNet(3, 1, 2, channels=(2, 4, 6), deep_supervision=flag) for flag in (False, True)
+    )
+    left = headed.load_state_dict(plain.state_dict(), strict=False)
+    assert set(left.missing_keys) == {"heads.0.weight", "heads.0.bias"} and not left.unexpected_keys
+    image = torch.randn(1, 1, 8, 16, 8)
+    with torch.no_grad():
+        assert torch.equal(plain.eval()(image), headed.eval()(image))
+        full, half = headed.train()(image)
+    assert full.shape == (1, 2, 8, 16, 8) and half.shape == (1, 2, 4, 8, 4)

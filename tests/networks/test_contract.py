@@ -48,6 +48,7 @@ CASES: dict[str, dict[str, Any]] = {
     "vnet": {"filters": 2},
     "vnet, more channels than filters": {"filters": 1, "activation": "prelu"},
     "attention_unet": {"channels": (2, 4, 6)},
+    "attention_unet, deep supervision": {"channels": (2, 4, 6), "deep_supervision": True},
     "ra_unet": {"filters": 4},
     "transunet": SMALL["transunet"],
     "transbts": SMALL["transbts"],

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, cast
 
-from monai.networks.nets.attentionunet import AttentionLayer
 from monai.networks.nets.attentionunet import AttentionUnet as MonaiAttentionUnet
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor, cat, nn
 
+from segdistill.networks.blocks import CONVOLUTION
 from segdistill.networks.sizes import check_channels, check_image
 from segdistill.networks.stages import Stage
 
@@ -22,8 +22,11 @@ class AttentionUNet(nn.Module):
     channel, sigmoid] multiplies the skip; both are concatenated and merged by a 3-wide convolution (instance norm,
     PReLU). Sizes: every axis divisible by 2^(len(channels) - 1), more than one voxel left.
 
-    MONAI's differs from the paper's: the gate's signal is the map already upsampled, the finest skip is gated too, one
-    convolution merges instead of two, and there is no deep supervision. The paper's 3-D network has a quarter of the
+    `deep_supervision` gives each decoder level below the first a 1-wide output convolution, as the paper has it and
+    MONAI has not; in training mode the network then returns a list of logits, full resolution first.
+
+    MONAI's differs from the paper's: the gate's signal is the map already upsampled, the finest skip is gated too, and
+    one convolution merges instead of two. The paper's 3-D network has a quarter of the
     default channels, (16, 32, 64, 128, 256), and 6.40 million parameters; this one has 5,909,130 there for one
     channel and two classes. At the defaults 94,482,930 in 3-D and 31,739,250 in 2-D. `channels` are at least 2, the
     gate has half of them. `dropout` follows each convolution of the encoder and the merge.
@@ -31,7 +34,7 @@ class AttentionUNet(nn.Module):
     MONAI's parameter names are kept under `network.`.
 
     Stages: `encoder/1` .. `encoder/<deepest>`; at each level upwards `decoder/<s>/gated`, the skip times its
-    attention, and `decoder/<s>`, the merged map; `logits`.
+    attention, and `decoder/<s>`, the merged map; `logits`, with deep supervision `logits/2`, ...
     """
 
     def __init__(
@@ -50,6 +53,7 @@ class AttentionUNet(nn.Module):
         kernel: Literal[3, 5, 7] = 3,
         up_kernel: Literal[3, 5, 7] = 3,
         dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0,
+        deep_supervision: bool = False,
     ) -> None:
         super().__init__()
         check_channels("attention_unet", spatial_dims, in_channels, out_channels)
@@ -66,9 +70,14 @@ class AttentionUNet(nn.Module):
             up_kernel_size=up_kernel,
             dropout=dropout,
         )
+        self.deep_supervision = deep_supervision
+        self.heads = nn.ModuleList(
+            CONVOLUTION[spatial_dims](width, out_channels, 1)
+            for width in (channels[1:-1] if deep_supervision else ())
+        )
 
-    def forward(self, image: Tensor) -> Tensor:
-        """(B, in_channels, *S) -> (B, out_channels, *S)."""
+    def forward(self, image: Tensor) -> Tensor | list[Tensor]:
+        """(B, in_channels, *S) -> (B, out_channels, *S); with deep supervision a list in training."""
         check_image(
             image,
             "attention_unet",
@@ -76,23 +85,39 @@ class AttentionUNet(nn.Module):
             spatial_dims=self.spatial_dims,
             divisible_by=self.divisible_by,
         )
-        return self.network(image)
+        if not self.deep_supervision:
+            return self.network(image)
+        block, layer, out = cast(Any, self.network.model)
+        maps = climb(layer, block(image))
+        logits = [out(maps[-1]), *(head(x) for head, x in zip(self.heads, maps[-2::-1], strict=True))]
+        return logits if self.training else logits[0]
 
     def stages(self) -> dict[str, Stage]:
         """Stage name -> (module, None), in forward order."""
-        head, layer, out = self.network.model
-        encoder: dict[str, Stage] = {"encoder/1": (head, None)}
+        block, layer, out = cast(Any, self.network.model)
+        encoder: dict[str, Stage] = {"encoder/1": (block, None)}
         decoder: dict[str, Stage] = {}
         stride = 1
-        while isinstance(
-            layer, AttentionLayer
-        ):  # each holds the next level's block and layer as its submodule
+        while layer is not None:
             gated: Stage = (layer.attention, None)
-            decoder = {f"decoder/{stride}/gated": gated, f"decoder/{stride}": (layer, None), **decoder}
+            decoder = {f"decoder/{stride}/gated": gated, f"decoder/{stride}": (layer.merge, None), **decoder}
             stride *= 2
-            block, *deeper = (
-                layer.submodule if isinstance(layer.submodule, nn.Sequential) else [layer.submodule]
-            )
+            block, layer = below(layer)
             encoder[f"encoder/{stride}"] = (block, None)
-            layer = deeper[0] if deeper else block
-        return encoder | decoder | {"logits": (out, None)}
+        heads = {f"logits/{2 << i}": (head, None) for i, head in enumerate(self.heads)}
+        return encoder | decoder | {"logits": (out, None)} | heads
+
+
+def below(layer: Any) -> tuple[nn.Module, Any]:
+    """The encoder block of the level below MONAI's AttentionLayer, and the layer there; None at the deepest level."""
+    inner = layer.submodule
+    return (inner[0], inner[1]) if isinstance(inner, nn.Sequential) else (inner, None)
+
+
+def climb(layer: Any, x: Tensor) -> list[Tensor]:
+    """The decoder's maps from the deepest level up to that of a layer: MONAI's forward pass, keeping them all."""
+    block, deeper = below(layer)
+    down = block(x)
+    maps = [] if deeper is None else climb(deeper, down)
+    up = layer.upconv(maps[-1] if maps else down)
+    return [*maps, layer.merge(cat((layer.attention(g=up, x=x), up), dim=1))]
