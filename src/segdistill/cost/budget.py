@@ -137,13 +137,17 @@ class _Family:
 
     def widest(self) -> Choice:
         counted = self.budget.model_copy(update={"latency_ms": None})
-        top = self._bisect(counted, 0, len(self.shares)) if self._fits(counted, 0) else None
-        if top is not None and self.budget.latency_ms is not None:
+        timed = self.budget.latency_ms is not None
+        top: int | None = len(self.shares) - 1
+        if self.budget.parameters is not None or self.budget.macs is not None:
+            top = self._bisect(counted, 0, len(self.shares)) if self._fits(counted, 0) else None
+        if top is not None and timed:
             top = self._timed(top)
-        told = [self.weighed[index] for index in sorted(self.weighed)]
+        rows = [self.weighed[index] for index in sorted(self.weighed)]
+        told = [row for row in rows if row.latency_ms is not None or not (timed and row.fits)]
         if top is None:
-            timed = [row for row in told if row.latency_ms is not None]
-            nearest = min(timed, key=lambda row: row.latency_ms or 0.0, default=told[0])
+            clocked = [row for row in told if row.latency_ms is not None]
+            nearest = min(clocked, key=lambda row: row.latency_ms or 0.0, default=told[0])
             size = f"{self.facts.in_channels} x {by(self.facts.image_size)}"
             raise SegdistillError(
                 f"{self.place}.budget: no {self.base['type']} costs so little for an input of {size}; the nearest is "
