@@ -75,6 +75,14 @@ def _sizes(parts: Mapping[int, Mapping[str, Any]]) -> dict[str, int]:
     return sizes
 
 
+def in_millions(sizes: Mapping[str, int]) -> str:
+    """Numbers of parameters by dimensions, in words, with what they were counted for."""
+    from segdistill.cost.targets import CHANNELS, CLASSES, DEFAULT_SIZE
+
+    told = ", ".join(f"{count / 1e6:.2f} M in {dims[0]}-D" for dims, count in sizes.items())
+    return f"{told} (all parameters; {CHANNELS} channels, {CLASSES} classes, {DEFAULT_SIZE[0]} a side)"
+
+
 def _recipes() -> list[Row]:
     from segdistill.composition import shipped
 

@@ -75,6 +75,7 @@ def _block(console: Console, row: dict[str, Any]) -> None:
 
 def _told(value: Any) -> str:
     if isinstance(value, dict):  # numbers of parameters, by dimensions
-        told = ", ".join(f"{count / 1e6:.2f} M in {dims[0]}-D" for dims, count in value.items())
-        return f"{told} (all parameters; 2 channels, 2 classes, 64 a side)"
+        from segdistill.catalogue import in_millions
+
+        return in_millions(value)
     return ", ".join(value) if isinstance(value, list) else str(value or "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from segdistill.catalogue import rows
+from segdistill.catalogue import in_millions, rows
 from segdistill.networks import NETWORKS, PRESETS
 from segdistill.parts import complete
 from segdistill.reference.markdown import block, bullets, code, contents, document, prose, sentence
@@ -35,7 +35,7 @@ def page() -> str:
     ]
     for name, preset in PRESETS.items():
         settings = [f"{dims}-D: {code(in_a_line(preset.expand(dims)))}" for dims in preset.settings]
-        facts = [f"Source: {prose(preset.reference)}", f"Parameters: {_in_millions(sizes[name])}", *settings]
+        facts = [f"Source: {prose(preset.reference)}", f"Parameters: {in_millions(sizes[name])}", *settings]
         blocks += [f"### {name}", sentence(preset.summary), bullets(facts)]
     return document("Networks", *blocks)
 
@@ -45,12 +45,7 @@ def _facts(name: str, sizes: Mapping[str, int]) -> list[str]:
     row, settings = NETWORKS[name], complete(NETWORKS, name, name)
     widths = ", ".join(code(setting) for setting in row.widths)
     return [
-        f"Parameters at the defaults: {_in_millions(sizes)}",
+        f"Parameters at the defaults: {in_millions(sizes)}",
         f"Sides of images: multiples of {row.multiple(settings)}",
         f"Width: {widths}, so `width: 1/2` and `budget` are for it" if widths else "Width: one only",
     ]
-
-
-def _in_millions(sizes: Mapping[str, int]) -> str:
-    told = ", ".join(f"{count / 1e6:.2f} M in {dims[0]}-D" for dims, count in sizes.items())
-    return f"{told} (2 channels, 2 classes)"
