@@ -99,9 +99,8 @@ def like_a_teacher(spec: Mapping[str, Any], teachers: Mapping[str, TeacherSectio
         raise SegdistillError(f"student.like: {unknown(name, teachers)}; it names a teacher of the recipe")
     part = {key: value for key, value in _network_of(name, teachers[name]).items() if key != "inputs"}
     changed = {key: value for key, value in spec.items() if key != "like"}
-    if (
-        "width" in part and changed.get("width") is not None
-    ):  # of a preset, which stays one until the data are known
+    # Only of a preset, which stays one until the data are known, is the width still there.
+    if "width" in part and changed.get("width") is not None:
         changed["width"] = str(parse_share(part["width"]) * parse_share(changed["width"]))
     if isinstance(changed.get("budget"), Mapping):
         if "width" in part:
