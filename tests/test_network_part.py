@@ -227,7 +227,9 @@ def test_the_widest_that_is_fast_enough(monkeypatch: pytest.MonkeyPatch) -> None
     choice = choose(of_budget(latency_ms=335), FACTS, "student")
     assert choice.part["channels"] == [33, 66, 132]
     assert max(clock.asked) < 100, "what is far too slow is not tried"
-    assert all(row.latency_ms is not None for row in choice.weighed), "nothing is said to fit that was not timed"
+    assert all(row.latency_ms is not None for row in choice.weighed), (
+        "nothing is said to fit that was not timed"
+    )
     both = choose(of_budget(latency_ms=335, parameters="100k"), FACTS, "student").part
     assert both["channels"][0] == 8 and size(both) <= 100_000 < size(wider(both))
 
