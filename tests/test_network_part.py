@@ -14,8 +14,8 @@ from segdistill.cost.budget import choose
 from segdistill.errors import SegdistillError
 from segdistill.model import Facts, build_network, resolve_network
 from segdistill.network_part import complete_network
+from segdistill.quantity import quantity
 from segdistill.recipe import Recipe
-from segdistill.sections import quantity
 
 FACTS = Facts(3, 2, 3, (32, 32, 16))
 WIDE = {"type": "unet", "channels": [32, 64, 128, 256]}

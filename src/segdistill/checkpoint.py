@@ -45,10 +45,9 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         with safe_open(str(path), framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
             told = file.metadata() or {}
-            again = json.loads(told.get("further_names", "{}"))
-            return tensors | {n: tensors[first] for n, first in again.items()}, json.loads(
-                told.get("state", "{}")
-            )
+            for name, first in json.loads(told.get("further_names", "{}")).items():
+                tensors[name] = tensors[first]
+            return tensors, json.loads(told.get("state", "{}"))
     except (SafetensorError, ValueError, KeyError, OSError) as error:
         if _looks_pickled(path):
             raise SegdistillError(

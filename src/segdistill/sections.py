@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -10,6 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from segdistill.errors import SegdistillError
 from segdistill.parts import explain
+from segdistill.quantity import Quantity
 
 PositiveInt = Annotated[int, Field(ge=1)]
 NonNegative = Annotated[float, Field(ge=0)]
@@ -18,26 +18,6 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Settings = dict[str, Any]
 Part = Annotated[Settings, BeforeValidator(lambda part: {"type": part} if isinstance(part, str) else part)]
 """`{type: NAME, setting: value, ...}`; the name alone is the part with its defaults."""
-
-UNITS = {"": 1, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
-
-
-def quantity(value: Any) -> Any:
-    """`500k`, `1.5M` or `20G` as a number; what is no text as it is.
-
-    Raises:
-        ValueError: a text that is no number.
-    """
-    if not isinstance(value, str | bool):
-        return value
-    found = re.fullmatch(r"\s*(\d+\.?\d*|\.\d+)(e\+?\d+)?\s*([kKMGT]?)\s*", str(value))
-    if found is None:
-        raise ValueError("write a number above 0, such as 500k, 1.5M or 20G (k, M, G and T are the units)")
-    return float(found[1] + (found[2] or "")) * UNITS[found[3].replace("K", "k")]
-
-
-Quantity = Annotated[float, BeforeValidator(quantity), Field(gt=0)]
-"""A number above 0, which may be written 500k, 1.5M or 20G."""
 
 RESERVED = ("segmentation", "total", "holistic", "critic")
 Need = Literal["labels", "several teachers", "unlabelled images", "several sites"]

@@ -15,7 +15,7 @@ from segdistill.errors import SegdistillError
 from segdistill.model import BEST, LAST, load_network
 from segdistill.recipe import Recipe
 from segdistill.run import Run
-from segdistill.training import loop, prepare
+from segdistill.training import loop, sites
 from segdistill.training.distill import distill
 from segdistill.training.train import train
 
@@ -165,7 +165,7 @@ def test_one_site_is_told_and_many_are_refused(
     run = distill(way("peer of each site", data={"sites": "^S"}), tmp_path / "run")
     told = [event["message"] for event in run.events() if event["event"] == "warning"]
     assert any("data.sites finds one site in the names of the training cases (S)" in each for each in told)
-    monkeypatch.setattr(prepare, "MOST_SITES", 3)
+    monkeypatch.setattr(sites, "MOST_SITES", 3)
     with pytest.raises(SegdistillError, match=r"data\.sites: .* finds 4 sites \(P000, .* at most 3"):
         distill(way("peer of each site", data={"sites": "P[0-9]+"}), tmp_path / "refused")
 

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from segdistill.cli.arguments import AsJson, Device
 from segdistill.errors import SegdistillError
+from segdistill.notes import note
 
 
 def cost_command(
@@ -101,8 +102,8 @@ def cost_command(
     for target in track(asked, "networks"):
         try:
             found.append(cost_of(target, repeats=repeats if latency else 0, device=device, threads=threads))
-        except SegdistillError as error:
-            failed.append(error)
+        except SegdistillError as reason:
+            failed.append(reason)
     if not found:
         raise failed[0]
     if plot is not None:
@@ -113,9 +114,8 @@ def cost_command(
         _show(found, latency, plot)
     if failed and "all" not in targets:
         raise SegdistillError("\n".join(str(error) for error in failed))
-    for left_out in failed:
-        note = f"note: left out: {left_out}"
-        Console(stderr=True).print(note, style="dim", highlight=False, markup=False, soft_wrap=True)
+    for error in failed:
+        note(f"left out: {error}")
 
 
 def _show(found: list[dict[str, Any]], latency: bool, plot: Path | None) -> None:

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from segdistill.cli.arguments import Device
 from segdistill.errors import SegdistillError
+from segdistill.notes import note
 
 
 def predict_command(
@@ -50,11 +51,10 @@ def predict_command(
     predictor = Predictor.of(opened, device=device)
     site = site or predictor.site_of(case_name(images[0]))
     if site is None and predictor.adapts:
-        Console(stderr=True).print(
-            f"note: the network adapts to the sites {', '.join(predictor.sites)}, and the name of the image tells none "
-            "of them; all are taken as equally likely (--site names one)",
-            style="dim", highlight=False, markup=False, soft_wrap=True,
-        )  # fmt: skip
+        note(
+            f"the network adapts to the sites {', '.join(predictor.sites)}, and the name of the image tells none of "
+            "them; all are taken as equally likely (--site names one)"
+        )
     classes = predictor.write(images, out, site)
     found = ", ".join(f"{name} {count} voxels" for name, count in predictor.count(classes).items())
     Console(stderr=True).print(f"{out}: {found}", highlight=False, markup=False, soft_wrap=True)

@@ -64,6 +64,12 @@ class Choice:
     earlier: bool = False
     """Whether it was measured by an earlier run."""
 
+    def told(self) -> list[str]:
+        """What was weighed, a line each, and which was chosen."""
+        return [
+            f"{row} <- chosen" if row.part.items() <= self.part.items() else str(row) for row in self.weighed
+        ]
+
 
 def choose(
     part: Mapping[str, Any],
@@ -174,10 +180,8 @@ class _Family:
 
     def _bisect(self, budget: BudgetSection, low: int, high: int) -> int:
         """The last that fits from `low`, which does, up to before `high`."""
-        step = 1
-        while low + step < high and self._fits(
-            budget, low + step
-        ):  # doubling first: large ones are slow to try
+        step = 1  # doubled first: large ones are slow to try
+        while low + step < high and self._fits(budget, low + step):
             low, step = low + step, 2 * step
         high = min(high, low + step)
         while high - low > 1:

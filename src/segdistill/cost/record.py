@@ -41,10 +41,7 @@ def cost_of(target: Target, *, repeats: int, device: str = "auto", threads: int 
     part = resolve_network(part, facts, name) if choice is None else choice.part
     cost = _counted(Target(name, part, facts))
     if choice is not None:
-        cost["weighed"] = [
-            f"{row}{' <- chosen' if row.part.items() <= choice.part.items() else ''}"
-            for row in choice.weighed
-        ]
+        cost["weighed"] = choice.told()
     if repeats:
         measured = measure_fresh(part, facts, name, repeats=repeats, device=device, threads=threads)
         cost |= _timed(measured.latency, measured)

@@ -13,6 +13,7 @@ from segdistill.errors import SegdistillError
 from segdistill.model import Facts, architecture, facts_of
 from segdistill.network_part import complete_network
 from segdistill.networks import NETWORKS, PRESETS
+from segdistill.notes import note
 from segdistill.recipe import Recipe
 from segdistill.run import Run
 
@@ -48,10 +49,11 @@ def targets(
     changes = [word for word in words if "=" in word and not Path(word).exists()]
     asked = _Asked(size, channels, classes, changes)
     named = [word for word in words if word not in changes]
-    if changes and named and all((Path(word) / "run.json").is_file() for word in named):
-        raise SegdistillError(f"{changes[0]}: {named[0]} is a run, and its network is as it was trained")
-    if changes and any((Path(word) / "run.json").is_file() for word in named):
-        _note(f"runs are as they were trained; {' '.join(changes)} changes the others")
+    runs = [word for word in named if _is_run(word)]
+    if changes and runs and runs == named:
+        raise SegdistillError(f"{changes[0]}: {runs[0]} is a run, and its network is as it was trained")
+    if changes and runs:
+        note(f"runs are as they were trained; {' '.join(changes)} changes the others")
     found: list[Target] = []
     for word in named:
         found += asked.networks() if word == "all" else asked.of(word)
@@ -68,7 +70,7 @@ class _Asked:
     changes: Sequence[str]
 
     def of(self, word: str) -> list[Target]:
-        if (Path(word) / "run.json").is_file():
+        if _is_run(word):
             return [self._run(word)]
         if word in NETWORKS or word in PRESETS:
             return [self._network(word)]
@@ -92,7 +94,7 @@ class _Asked:
             except SegdistillError as error:
                 if not self.changes:
                     raise
-                _note(f"left out: {error}")
+                note(f"left out: {error}")
         return found
 
     @property
@@ -128,24 +130,20 @@ class _Asked:
     def _recipe(self, name: str) -> list[Target]:
         recipe = Recipe.load(name, overrides=self.changes)
         facts = self._facts(recipe)
-        seen = recipe.student.get("inputs")
-        own = facts if seen is None else replace(facts, in_channels=len(seen))
-        found = [Target(f"{recipe.name}: student", recipe.student, own)]
+        found = [_seeing(f"{recipe.name}: student", recipe.student, facts)]
         for teacher, section in recipe.teachers.items():
             label = f"{recipe.name}: {teacher}"
-            if section.run is not None and (Path(section.run) / "run.json").is_file():
+            if section.run is not None and _is_run(section.run):
                 trained = self._run(section.run)
                 ends = replace(trained.facts, image_size=facts.image_size)  # it sees what the student sees
                 found.append(Target(label, trained.part, ends))
             elif section.network is not None:
-                theirs = section.network.get("inputs")
-                seeing = facts if theirs is None else replace(facts, in_channels=len(theirs))
-                found.append(Target(label, section.network, seeing))
+                found.append(_seeing(label, section.network, facts))
             elif section.peer is None and section.average is None:
-                _note(f"left out: {label}, whose network nothing names (teachers.{teacher}.run or .network)")
+                note(f"left out: {label}, whose network nothing names (teachers.{teacher}.run or .network)")
         for target in found:
             if target.part.get("type") == "python":
-                _note(f"left out: {target.name}, a network of your own")
+                note(f"left out: {target.name}, a network of your own")
         return [target for target in found if target.part.get("type") != "python"]
 
     def _facts(self, recipe: Recipe) -> Facts:
@@ -170,7 +168,11 @@ class _Asked:
         )
 
 
-def _note(text: str) -> None:
-    from rich.console import Console
+def _is_run(path: str) -> bool:
+    return (Path(path) / "run.json").is_file()
 
-    Console(stderr=True).print(f"note: {text}", style="dim", highlight=False, markup=False, soft_wrap=True)
+
+def _seeing(name: str, part: Mapping[str, Any], facts: Facts) -> Target:
+    """A network for the image channels that its part names, or all."""
+    channels = len(part["inputs"]) if "inputs" in part else facts.in_channels
+    return Target(name, part, replace(facts, in_channels=channels))

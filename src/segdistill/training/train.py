@@ -14,7 +14,6 @@ from lightning_fabric.strategies import DDPStrategy
 from torch import nn
 
 from segdistill.atomic import write_text
-from segdistill.cost.budget import Choice
 from segdistill.device import choose_device
 from segdistill.distiller import Distiller
 from segdistill.errors import SegdistillError
@@ -23,6 +22,7 @@ from segdistill.recipe import Recipe
 from segdistill.run import IfExists, Run
 from segdistill.teachers.teacher import Teacher
 from segdistill.training.assemble import assemble, supervised
+from segdistill.training.budget import tell, with_its_student
 from segdistill.training.loop import fit
 from segdistill.training.precision import refuse_wrong_gradients
 from segdistill.training.prepare import Prepared, prepare, workers
@@ -200,7 +200,7 @@ def record(run: Run, data: Prepared, distiller: Distiller, asked: Mapping[str, A
         run.log("note", message="resumed")
         return
     if data.budget is not None:
-        tell_choice(run, part["type"], data.budget)
+        tell(data.budget, run)
     if len(data.training_sites) == 1:
         run.warn(
             f"data.sites finds one site in the names of the training cases ({data.training_sites[0]}), so nothing is "
@@ -226,32 +226,6 @@ def record(run: Run, data: Prepared, distiller: Distiller, asked: Mapping[str, A
                 f"({', '.join(sorted(seen)[:3])}, ...): what the student scores on them is no evidence; "
                 "use the same data.splits for both"
             )
-
-
-def with_its_student(recipe: Recipe, run: Run) -> Recipe:
-    """A recipe whose student has a budget, with the student that an interrupted run of it has already chosen.
-
-    On another machine the same budget could choose another one.
-    """
-    begun = run.info.get("budget") if run.file("run.json").is_file() else None
-    if begun is None or begun["asked"] != recipe.student:
-        return recipe
-    return recipe.model_copy(update={"student": dict(run.recipe.student)})
-
-
-def tell_choice(run: Run, network: str, choice: Choice) -> None:
-    """Show what was weighed for the student's budget, and what was chosen."""
-    when = "were weighed by an earlier run" if choice.earlier else "were weighed"
-    run.note(f"student.budget: {len(choice.weighed)} widths of {network} {when}:")
-    for row in choice.weighed:
-        run.note(f"  {row}{' <- chosen' if row.part.items() <= choice.part.items() else ''}")
-    if all(row.fits for row in choice.weighed):
-        run.note("  even the widest that it may become fits: the budget makes nothing smaller")
-    if choice.kept is not None:
-        run.note(
-            f"  measured on this machine, which should do nothing else meanwhile; all runs keep to it: delete "
-            f"{choice.kept} to measure again"
-        )
 
 
 def exceeds(patch: Sequence[int], data: Prepared, case: str) -> bool:
