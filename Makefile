@@ -63,6 +63,21 @@ format: $(STAMP)  ## Mend style and formatting
 reference: $(STAMP)  ## Write the pages in docs/reference anew, from the tables
 	@$(BIN)/python -m segdistill.reference docs/reference
 
+.PHONY: nnunet
+NNUNET := .venv-nnunet
+nnunet: $(NNUNET)/.installed  ## Create .venv-nnunet with nnU-Net, for teachers that need its own code (about 2 GB)
+	@echo "nnU-Net is installed in $(NNUNET); segdistill finds it in this folder, elsewhere by SEGDISTILL_NNUNET=$(abspath $(NNUNET)/bin/python)"
+
+# Without torchvision and timm (see nnunet-requirements.txt), therefore --no-deps.
+$(NNUNET)/.installed: nnunet-requirements.txt constraints.txt | $(BIN)/python
+	@echo "Installing nnU-Net into $(NNUNET) (once; some minutes, about 2 GB on disk)"
+	@$(BIN)/python -m venv $(NNUNET)
+	@index="$(if $(CPU_INDEX),--extra-index-url $(CPU_INDEX))"; pip="$(NNUNET)/bin/python -m pip --disable-pip-version-check --no-input"; \
+	if $$pip install --no-index --no-deps --dry-run '$(TORCH)' >/dev/null 2>&1; then index=; fi; \
+	$$pip install -qq $$index --no-deps '$(TORCH)' --requirement nnunet-requirements.txt
+	@$(NNUNET)/bin/python -c "import nnunetv2.inference.predict_from_raw_data"
+	@touch $@
+
 clean:  ## Remove caches and builds (runs/ and .venv stay)
 	@rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	@find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

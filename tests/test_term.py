@@ -14,6 +14,7 @@ from segdistill.projectors.convolution import Convolution
 from segdistill.projectors.interpolation import Interpolation
 from segdistill.sections import RESERVED
 from segdistill.teachers.label_map import LabelMap
+from segdistill.teachers.teacher import Teacher
 from segdistill.term import (
     SELF,
     Term,
@@ -105,7 +106,7 @@ def net() -> nn.Module:
 @pytest.mark.parametrize("name", RESERVED)
 def test_names_that_are_taken(name: str) -> None:
     with pytest.raises(ValueError, match=rf"terms\.{name}: there is a loss of that name already"):
-        check_terms({name: Term(KL())}, net(), {"a": net()})
+        check_terms({name: Term(KL())}, net(), {"a": Teacher(net())})
 
 
 def test_terms_that_ask_for_what_is_not_there() -> None:
@@ -113,12 +114,14 @@ def test_terms_that_ask_for_what_is_not_there() -> None:
     with pytest.raises(ValueError, match=r"terms\.x: there is no teacher to compare with"):
         check_terms({"x": Term(KL())}, net(), {})
     with pytest.raises(ValueError, match=r"terms\.x\.teachers: 'b' is not a teacher \(teachers: a\)"):
-        check_terms({"x": Term(KL(), teachers=("b",))}, net(), {"a": net()})
+        check_terms({"x": Term(KL(), teachers=("b",))}, net(), {"a": Teacher(net())})
     own = Term(KL(), (("logits", "encoder/2"),), teacher_is="student")
     with pytest.raises(ValueError, match=r"the student \(Net\) has no stage 'encoder/2' \(stages: decoder/1"):
-        check_terms({"x": own}, net(), {"a": net()})
+        check_terms({"x": own}, net(), {"a": Teacher(net())})
     check_terms(
-        {"x": Term(KL(), (("logits", "logits"),), teachers=("a",))}, net(), {"a": net(), "b": nn.Identity()}
+        {"x": Term(KL(), (("logits", "logits"),), teachers=("a",))},
+        net(),
+        {"a": Teacher(net()), "b": Teacher(nn.Identity())},
     )
 
 

@@ -27,6 +27,7 @@ def rows(what: str) -> list[Row]:
         "optimizers": _optimizers,
         "schedules": _schedules,
         "weights": _weights,
+        "sources": _sources,
     }[what]()
 
 
@@ -137,6 +138,16 @@ def _layouts() -> list[Row]:
     return [
         _row(name, kind="layout", reference=row.reference, summary=row.summary)
         for name, row in LAYOUTS.items()
+    ]
+
+
+def _sources() -> list[Row]:
+    from segdistill.teachers.sources import SOURCES
+
+    return [
+        _row(name, kind="source of teachers", reference=row.reference, summary=row.summary)
+        | {"parameters": _parameters(row)}
+        for name, row in SOURCES.items()
     ]
 
 

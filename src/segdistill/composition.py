@@ -82,6 +82,29 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
+def with_room(base: Mapping[str, Any], layer: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` before `layer` is laid on it: without what the teachers of the layer take the place of.
+
+    A teacher that the layer finds at `path` is no longer the run that it was to be, and stand-ins give way where the
+    layer names a teacher that is new.
+    """
+    named, known = layer.get("teachers"), base.get("teachers")
+    if not isinstance(named, Mapping) or not isinstance(known, Mapping):
+        return dict(base)
+    kept = {}
+    new = any(told is not None and name not in known for name, told in named.items())
+    for name, teacher in known.items():
+        if isinstance(teacher, Mapping):
+            if new and name not in named and teacher.get("stand_in"):
+                continue
+            told = named.get(name)
+            if isinstance(told, Mapping) and told.get("path") is not None:
+                gone = ("run", "network", "train", "peer", "average")
+                teacher = {key: value for key, value in teacher.items() if key not in gone}
+        kept[name] = teacher
+    return {**base, "teachers": kept}
+
+
 def _other_part(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     """Whether `new` names another type, preset or likeness than `old`, whose settings would not fit."""
     names = [{key: part[key] for key in ("type", "preset", "like") if key in part} for part in (old, new)]

@@ -34,6 +34,7 @@ from segdistill.term import (
 from segdistill.truth import Truth, absent
 
 Maps = Mapping[str, Tensor]
+Told = Mapping[str, Maps]
 ALWAYS = Phase("", 0, 1)
 
 
@@ -87,7 +88,7 @@ class Distiller(nn.Module):
         self.student = student
         self.teachers = {name: teacher.freeze() for name, teacher in (teachers or {}).items()}
         self.learning = nn.ModuleDict(
-            {f"teacher:{n}".replace(".", "_"): t.network for n, t in self.teachers.items() if t.learns}
+            {f"teacher:{n}".replace(".", "_"): t.module for n, t in self.teachers.items() if t.learns}
         )
         self.segmentation = segmentation
         self.terms = dict(terms or {})
@@ -103,7 +104,7 @@ class Distiller(nn.Module):
         self.holistic_weight = 0.0 if critic is None else critic[1]
         self.left_out: dict[str, Tensor] = {}
         """By term, since it was last emptied: the samples without each class, and last how many were labelled."""
-        check_terms(self.terms, student, {name: teacher.network for name, teacher in self.teachers.items()})
+        check_terms(self.terms, student, self.teachers)
         self.pairing: list[dict[str, Any]] = []
         self.projectors = nn.ModuleDict()
         if self.terms:
@@ -126,7 +127,7 @@ class Distiller(nn.Module):
         groups = {"student": [*self.student.parameters(), *self.projectors.parameters()]}
         if isinstance(self.combine, nn.Module):
             groups["student"] += self.combine.parameters()
-        groups |= {f"peer {name}": list(peer.network.parameters()) for name, peer in self.peers.items()}
+        groups |= {f"peer {name}": list(peer.module.parameters()) for name, peer in self.peers.items()}
         if self.critic is not None:
             groups["critic"] = list(self.critic.parameters())
         return {name: [p for p in group if p.requires_grad] for name, group in groups.items()}
@@ -135,14 +136,20 @@ class Distiller(nn.Module):
         """Let the moving averages follow the student, after a step; `done` is the share of training that is over."""
         for teacher in self.teachers.values():
             if teacher.average is not None:
-                teacher.average.follow(teacher.network, self.student, done)
+                teacher.average.follow(teacher.module, self.student, done)
 
     def seen(self, image: Tensor) -> Tensor:
         """The channels of the images that the student sees."""
         return image if self.inputs is None else image[:, self.inputs]
 
     def forward(
-        self, image: Tensor, label: Tensor, epoch: float = 0.0, site: Tensor | None = None
+        self,
+        image: Tensor,
+        label: Tensor,
+        epoch: float = 0.0,
+        site: Tensor | None = None,
+        told: Told | None = None,
+        inside: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Named losses of a batch, each with its weight applied, and their sum `total`.
 
@@ -154,22 +161,28 @@ class Distiller(nn.Module):
             epoch: for weights and phases that change; may be a fraction.
             site: (batch,) numbers of the sites that the images are from, for peers of one site and networks that
                 adapt to it.
+            told: by teacher and stage what was recorded of this batch, (batch, channel, *size).
+            inside: (batch, 1, *space), whether a voxel lies in the image; needed with what was recorded.
+
+        Raises:
+            ValueError: nothing is told of a teacher that was recorded.
         """
+        told = told or {}
         phase = phase_at(self.phases, epoch) or ALWAYS
         acting = {n: t for n, t in self.terms.items() if phase.terms is None or n in phase.terms}
         weights = {name: weight for name, term in acting.items() if (weight := term.weight(epoch))}
         if not phase.student:
             with torch.no_grad():
                 said = answers(self.peers, image, site, self._asked_of)
-            return self._with_total(self._reconstructed(image, {}, said, site), image)
+            return self._with_total(self._reconstructed(image, {}, said, site, told), image)
         with catch(self.student, wanted_of_student(self.terms.values())) as student:
             heads = heads_of(ask(self.student, self.seen(image), site))
         student["logits"] = heads[0]
-        truth = Truth(label, heads[0].shape[1], self.regions)
+        truth = Truth(label, heads[0].shape[1], self.regions, inside)
         supervision = self.segmentation_weight * phase.segmentation
         losses = {"segmentation": supervision * self._supervised(heads, truth)}
         said = answers(self.peers, image, site, self._asked_of)
-        known = self._known(image, student, weights, site)
+        known = self._known(image, student, weights, site, told)
         for name, weight in weights.items():
             losses[name] = weight * listen(student, self._voices(name, known, said), self.combine, truth)
             self._count(name, truth)
@@ -178,7 +191,7 @@ class Distiller(nn.Module):
             lambda heads, part: supervision * self._supervised(heads, part),
         )  # fmt: skip
         if phase.reconstruction:
-            losses |= self._reconstructed(image, known, said, site)
+            losses |= self._reconstructed(image, known, said, site, told)
         if self.critic is None:
             return self._with_total(losses, image)
         taught = [maps["logits"] for name, maps in known.items() if name != SELF]
@@ -205,7 +218,7 @@ class Distiller(nn.Module):
         return total
 
     def _known(
-        self, image: Tensor, student: Maps, weights: Mapping[str, float], site: Tensor | None
+        self, image: Tensor, student: Maps, weights: Mapping[str, float], site: Tensor | None, told: Told
     ) -> dict[str, Maps]:
         """What the student itself and each teacher that is heard know of a batch, without gradient; peers apart."""
         known: dict[str, Maps] = {}
@@ -214,8 +227,17 @@ class Distiller(nn.Module):
         for name, teacher in self.teachers.items():
             heard = any(self.terms[term].listens_to(name) for term in weights) or self.critic is not None
             if heard and teacher.weight > 0 and teacher.peer is None:
-                known[name] = teacher.knowledge(image, self._asked_of(name), site)
+                known[name] = self._answer(name, image, site, told)
         return known
+
+    def _answer(self, name: str, image: Tensor, site: Tensor | None, told: Told) -> Maps:
+        """What a teacher says: what was recorded of it, or what its network answers now."""
+        teacher = self.teachers[name]
+        if teacher.recorded is None:
+            return teacher.knowledge(image, self._asked_of(name), site)
+        if name not in told:
+            raise ValueError(f"teachers.{name} was recorded, and nothing of that is told of this batch")
+        return {stage: each.float() for stage, each in told[name].items()}
 
     def _asked_of(self, teacher: str) -> tuple[str, ...]:
         """The stages that the terms ask of a teacher."""
@@ -263,14 +285,19 @@ class Distiller(nn.Module):
         self.left_out[name] = self.left_out.get(name, 0) + counts
 
     def _reconstructed(
-        self, image: Tensor, known: Mapping[str, Maps], said: Mapping[str, Answer], site: Tensor | None
+        self,
+        image: Tensor,
+        known: Mapping[str, Maps],
+        said: Mapping[str, Answer],
+        site: Tensor | None,
+        told: Told,
     ) -> dict[str, Tensor]:
         """What projectors learn by themselves; teachers that no term has asked yet are asked now."""
         found = {**known, **{name: answer.maps for name, answer in said.items()}}
 
         def maps_of(teacher: str) -> Maps | None:
             if teacher not in found and teacher not in self.peers:
-                found[teacher] = self._maps_of(teacher, image, site)
+                found[teacher] = self._maps_of(teacher, image, site, told)
             return found.get(teacher)
 
         learners = [
@@ -283,9 +310,13 @@ class Distiller(nn.Module):
         return reconstruct(learners, maps_of, image.new_zeros(()))
 
     @torch.no_grad()
-    def _maps_of(self, name: str, image: Tensor, site: Tensor | None = None) -> Maps:
+    def _maps_of(
+        self, name: str, image: Tensor, site: Tensor | None = None, told: Told | None = None
+    ) -> Maps:
         """What a teacher, or the student itself, says in eval mode, whatever it is in."""
-        network = self.student if name == SELF else self.teachers[name].network
+        if name != SELF and self.teachers[name].recorded is not None:
+            return self._answer(name, image, site, told or {})
+        network = self.student if name == SELF else self.teachers[name].module
         mode = network.training
         network.eval()
         try:
@@ -323,4 +354,6 @@ class Distiller(nn.Module):
                 "terms need `example`, an image batch (1, channel, *space), to learn the widths from"
             )
         student = self._maps_of(SELF, example)
-        return student, {name: self._maps_of(name, example) for name in self.teachers} | {SELF: student}
+        told = {name: each.silence(example) for name, each in self.teachers.items() if each.recorded}
+        known = {name: self._maps_of(name, example, told=told) for name in self.teachers}
+        return student, known | {SELF: student}

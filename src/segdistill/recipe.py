@@ -12,7 +12,15 @@ from typing import Any, Literal
 
 import yaml
 
-from segdistill.composition import image_channels, merge, parse_override, read, with_parity, without_removed
+from segdistill.composition import (
+    image_channels,
+    merge,
+    parse_override,
+    read,
+    with_parity,
+    with_room,
+    without_removed,
+)
 from segdistill.errors import SegdistillError
 from segdistill.network_part import complete_network, like_a_teacher
 from segdistill.parts import complete, unknown
@@ -20,6 +28,8 @@ from segdistill.sections import (
     CriticSection,
     DataSection,
     EvaluateSection,
+    Knowledge,
+    KnowledgeSection,
     Need,
     Part,
     PhaseSection,
@@ -60,6 +70,7 @@ class Recipe(Section):
     combine: Part = {"type": "sum"}
     """How several teachers are combined."""
     terms: dict[str, TermSection] = {}
+    knowledge: Knowledge = KnowledgeSection()
     critic: CriticSection | None = None
     phases: list[PhaseSection] = []
     train: TrainSection = TrainSection()
@@ -86,13 +97,15 @@ class Recipe(Section):
             layer = read(source)
             if number and layer.get("kind") == "protocol":
                 layer = {key: value for key, value in layer.items() if key not in IDENTITY}
-            merged = merge(merged, image_channels(layer))
+            layer = image_channels(layer)
+            merged = merge(with_room(merged, layer), layer)
         # Joined first, short keys before long ones: `student.width=4 student=unet` must not depend on its order.
         joined: dict[str, Any] = {}
         for override in sorted(overrides, key=lambda text: text.partition("=")[0].count(".")):
             joined = merge(joined, image_channels(parse_override(override)))
         given = merge(image_channels(sections), joined)
-        return cls.check(without_removed(merge(with_parity(merged, given.get("parity")), given)))
+        merged = with_room(with_parity(merged, given.get("parity")), given)
+        return cls.check(without_removed(merge(merged, given)))
 
     @classmethod
     def check(cls, data: Mapping[str, Any]) -> Recipe:
@@ -191,12 +204,24 @@ def _complete_term(name: str, term: TermSection, recipe: Recipe) -> None:
 
 def _complete_teacher(name: str, teacher: TeacherSection, recipe: Recipe) -> None:
     """Check a teacher, the parts in it too, and fill in their defaults."""
+    from segdistill.data.intensity import INTENSITIES
+    from segdistill.teachers.sources import SOURCES
     from segdistill.teachers.view import View
 
     place = f"teachers.{name}"
-    kinds = [key for key in ("run", "peer", "average") if getattr(teacher, key) is not None]
+    kinds = [key for key in ("run", "path", "peer", "average") if getattr(teacher, key) is not None]
     if len(kinds) > 1:
-        raise SegdistillError(f"{place}: it is one of run, peer and average, got {' and '.join(kinds)}")
+        raise SegdistillError(f"{place}: it is one of run, path, peer and average, got {' and '.join(kinds)}")
+    for key in ("source", "folds", "network"):
+        if getattr(teacher, key) is not None and (teacher.path is None) != (key == "network"):
+            raise SegdistillError(
+                f"{place}.{key}: is for a teacher {'without' if key == 'network' else 'at'} `path`; leave one out"
+            )
+    if teacher.source is not None:
+        teacher.source = complete(SOURCES, teacher.source, f"{place}.source")
+    if teacher.sees is not None:
+        for channel, part in teacher.sees.channels.items():
+            teacher.sees.channels[channel] = complete(INTENSITIES, part, f"{place}.sees.channels.{channel}")
     if teacher.average is not None and teacher.network is not None:
         raise SegdistillError(
             f"{place}.network: a moving average is of the student's own network; leave it out"

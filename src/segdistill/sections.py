@@ -156,13 +156,39 @@ class AverageSection(Section):
     """Momentum at the end, reached along half a cosine."""
 
 
+class SeesSection(Section):
+    """How a network that comes without a record sees images: what is not said is as the student sees them."""
+
+    inputs: list[str] | None = None
+    """Image channels, by name, in its order."""
+    spacing: list[Annotated[float, Field(gt=0)] | None] | None = None
+    """Mm along x, y, z; null along an axis keeps each case's own."""
+    channels: dict[str, Part] = {}
+    """Intensity part by channel name."""
+    patch_size: list[PositiveInt] | None = None
+    """Voxels of a window."""
+
+
 class TeacherSection(Section):
-    """A teacher: a run, a peer, or the student's moving average.
+    """A teacher: a trained model from anywhere, a peer, or the student's moving average.
 
     A run that does not exist is trained first where `network` is given.
     """
 
     run: str | None = None
+    path: str | Annotated[list[str], Field(min_length=1)] | None = None
+    """Instead of `run`, a trained model of any kind: a run, an nnU-Net results folder, a MONAI bundle, a TorchScript,
+    torch.export or ONNX file, a folder of soft predictions. Several, or a pattern such as runs/fold_?, are one."""
+    source: Part | None = None
+    """What is at `path` and how it is read; found out where it is not said (`segdistill list sources`)."""
+    folds: Literal["matched", "out_of_fold"] | None = None
+    """Of several models at `path`, one for each fold. matched: the student of a fold is taught by the one of the same
+    fold, which has not seen its validation cases; out_of_fold: each case is taught by the one that has not seen it.
+    null: their answers are averaged."""
+    sees: SeesSection | None = None
+    """How a network from a file or from Python sees images, where it is not as the student does."""
+    stand_in: bool = False
+    """Stands for a teacher of yours: gives way where another teacher is named beside it."""
     weight: NonNegative = 1.0
     network: Part | None = None
     """Of a run: how to train it. Of a peer: what it is; without it the student's own network."""
@@ -177,8 +203,13 @@ class TeacherSection(Section):
 
     @property
     def frozen(self) -> bool:
-        """Whether it comes from a run."""
+        """Whether it is trained already, or before the student is."""
         return self.peer is None and self.average is None
+
+    @property
+    def paths(self) -> list[str]:
+        """`path` as a list."""
+        return [self.path] if isinstance(self.path, str) else list(self.path or ())
 
 
 class SegmentationSection(Section):
@@ -212,6 +243,28 @@ class TermSection(Section):
     def stage_pairs(self) -> list[tuple[Stages, Stages]]:
         """The pairs of stages that the term compares; `logits` with `logits` where it names none."""
         return self.pairs or [(self.student or "logits", self.teacher or self.student or "logits")]
+
+
+class KnowledgeSection(Section):
+    """How trained teachers answer: from a cache of what they say about whole cases, or anew in every step."""
+
+    type: Literal["auto", "cached", "online"] = "auto"
+    """auto: cached where that is right and fits the disk; cached: an error where it does not fit; online: never."""
+    disk: Quantity = 20e9
+    """Bytes that the answers for this run may take on disk, all teachers together, such as 20G."""
+    logits: Literal["float16", "uint8"] = "float16"
+    """How logits are kept; uint8 halves their disk, and its error is stated by `segdistill cache info`."""
+    overlap: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    """Share of a window that the next one covers again."""
+    mirror: bool = False
+    """Average over flips: 2^d times the work."""
+    window_batch: PositiveInt = 2
+
+
+Knowledge = Annotated[
+    KnowledgeSection, BeforeValidator(lambda told: {"type": told} if isinstance(told, str) else told)
+]
+"""`{type: ..., ...}`; the type alone does."""
 
 
 class CriticSection(Section):

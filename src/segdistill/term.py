@@ -15,6 +15,7 @@ from segdistill.projectors import PROJECTORS
 from segdistill.schedules import Constant
 from segdistill.sections import is_reserved
 from segdistill.teachers.label_map import LabelMap
+from segdistill.teachers.teacher import Teacher
 
 Stage = str | tuple[str, ...]
 """A stage, or several that are fused into one map."""
@@ -92,7 +93,7 @@ def key_of(term: str, number: int, teacher: str) -> str:
     return f"{term}:{number}:{teacher}".replace(".", "_")
 
 
-def check_terms(terms: Mapping[str, Term], student: nn.Module, teachers: Mapping[str, nn.Module]) -> None:
+def check_terms(terms: Mapping[str, Term], student: nn.Module, teachers: Mapping[str, Teacher]) -> None:
     """See that every teacher and stage that the terms name exists.
 
     Raises:
@@ -102,7 +103,9 @@ def check_terms(terms: Mapping[str, Term], student: nn.Module, teachers: Mapping
         if is_reserved(name):
             raise ValueError(f"terms.{name}: there is a loss of that name already; choose another")
         if term.teacher_is is not None:
-            _check_stages(name, "student", student, (*term.stages(0), *term.stages(1)))
+            _check_stages(
+                name, f"student ({_kind(student)})", stage_names(student), (*term.stages(0), *term.stages(1))
+            )
             continue
         if not teachers:
             raise ValueError(f"terms.{name}: there is no teacher to compare with")
@@ -110,19 +113,21 @@ def check_terms(terms: Mapping[str, Term], student: nn.Module, teachers: Mapping
             if teacher not in teachers:
                 choices = ", ".join(teachers)
                 raise ValueError(f"terms.{name}.teachers: {teacher!r} is not a teacher (teachers: {choices})")
-        _check_stages(name, "student", student, term.stages(0))
+        _check_stages(name, f"student ({_kind(student)})", stage_names(student), term.stages(0))
         for teacher in filter(term.listens_to, teachers):
-            _check_stages(name, f"teacher {teacher}", teachers[teacher], term.stages(1))
+            given = teachers[teacher]
+            kind = "recorded" if given.network is None else _kind(given.network)
+            _check_stages(name, f"teacher {teacher} ({kind})", given.stages, term.stages(1))
 
 
-def _check_stages(term: str, who: str, network: nn.Module, stages: Iterable[str]) -> None:
-    known = stage_names(network)
+def _kind(network: nn.Module) -> str:
+    return type(network).__name__
+
+
+def _check_stages(term: str, who: str, known: Sequence[str], stages: Iterable[str]) -> None:
     for stage in stages:
         if stage not in known:
-            raise ValueError(
-                f"terms.{term}: the {who} ({type(network).__name__}) has no stage {stage!r} "
-                f"(stages: {', '.join(known)})"
-            )
+            raise ValueError(f"terms.{term}: the {who} has no stage {stage!r} (stages: {', '.join(known)})")
 
 
 def pair(

@@ -21,14 +21,17 @@ class Truth:
             a label: supervision leaves these out, distillation acts on all of them.
         classes: channels of the logits.
         regions: the layers are overlapping regions, 0 or 1.
+        inside: (batch, 1, *space), whether a voxel lies in the image: outside of it nothing was recorded of the
+            teachers, so distillation does not act there. None: all do.
     """
 
-    def __init__(self, label: Tensor, classes: int, regions: bool) -> None:
-        self._given = label
+    def __init__(self, label: Tensor, classes: int, regions: bool, inside: Tensor | None = None) -> None:
+        self._given, self._inside = label, None if inside is None or bool(inside.all()) else inside
         self.label = label.masked_fill(label == UNLABELLED, IGNORE)
         self.regions = regions
         self.unlabelled = (label == UNLABELLED).flatten(1).all(1)
         acts = label[:, :1] != IGNORE
+        acts = acts if self._inside is None else acts & self._inside
         self._acts = None if bool(acts.all()) else acts.float()
         self.classes = classes
         self._planes: dict[tuple[int, ...], Tensor] = {}
@@ -52,12 +55,14 @@ class Truth:
         return None if self._acts is None else resize(self._acts, size)
 
     def labelled(self, size: Sequence[int]) -> Tensor:
-        """(batch, 1, *size), 0 where the label says nothing."""
-        return (self.at(size)[:, :1] != IGNORE).float()
+        """(batch, 1, *size), 0 where the label says nothing, or nothing was recorded."""
+        labelled = (self.at(size)[:, :1] != IGNORE).float()
+        return labelled if self._inside is None else labelled * resize(self._inside.float(), size)
 
     def of(self, samples: Tensor) -> Truth:
         """The same for some samples of the batch, by their numbers."""
-        return Truth(self._given[samples], self.classes, self.regions)
+        inside = None if self._inside is None else self._inside[samples]
+        return Truth(self._given[samples], self.classes, self.regions, inside)
 
 
 def absent(planes: Tensor, labelled: Tensor) -> Tensor:

@@ -214,7 +214,7 @@ SLOW_WRITING = """
 import time
 import segdistill.data.store as store
 
-write = store._write
+write = store.write_synced
 
 def slowly(path, writer):
     write(path, writer)
@@ -222,7 +222,7 @@ def slowly(path, writer):
         print("half", flush=True)
         time.sleep(60)
 
-store._write = slowly
+store.write_synced = slowly
 """
 
 

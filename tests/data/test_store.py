@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from segdistill.atomic import PARTIAL
 from segdistill.data.dataset import Dataset
 from segdistill.data.geometry import Geometry
 from segdistill.data.grid import Grid, plan_grid
 from segdistill.data.intensity import RGB
 from segdistill.data.plan import Channel, Plan
-from segdistill.data.store import PARTIAL, Store
+from segdistill.data.store import Store
 from segdistill.errors import SegdistillError
 
 DATASET = Dataset("D", Path(), "paired_folders", ("gray",), {"ulcer": 255}, None, False, (), 2)
@@ -78,7 +79,7 @@ def test_a_full_disk_leaves_no_case(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("segdistill.data.store.os.fsync", full)
+    monkeypatch.setattr("segdistill.atomic.os.fsync", full)
     with pytest.raises(SegdistillError, match=r"No space left on device.*run again"):
         store.add("a", IMAGE, LABEL, ROWS, GRID)
     assert not store.has("a") and not list((tmp_path / "cases").iterdir())

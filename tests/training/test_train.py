@@ -245,10 +245,16 @@ def test_what_is_there_is_not_written_over_without_a_word(tiny: Settings, teache
     assert teacher.file("run.json").read_bytes() == before
 
 
-def test_a_teacher_of_other_data_is_refused(tiny: Settings, teacher: Run, tmp_path: Path) -> None:
-    with pytest.raises(SegdistillError, match=r"teachers.teacher.run: .*trained on another preprocessing"):
+def test_a_teacher_of_other_data_cannot_answer_in_every_step(
+    tiny: Settings, teacher: Run, tmp_path: Path
+) -> None:
+    with pytest.raises(
+        SegdistillError,
+        match=r"teachers.teacher answers for whole cases alone \(spacing: teacher .*is online",
+    ):
         other = hinton(tiny, teacher)
         other.data.spacing = [10.0, 10.0, 10.0]
+        other.knowledge.type = "online"
         distill(other, tmp_path / "s")
     gone = recipe("hinton", tiny, teachers={"teacher": {"run": str(tmp_path / "gone"), "network": None}})
     with pytest.raises(SegdistillError, match=r"teachers.teacher.run: .*gone is not a finished run"):

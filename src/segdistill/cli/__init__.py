@@ -11,7 +11,19 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import typer
 
-from segdistill.cli import cost, data, demo, evaluate, gradcam, listing, predict, report, train
+from segdistill.cli import (
+    cache,
+    cost,
+    data,
+    demo,
+    evaluate,
+    gradcam,
+    listing,
+    predict,
+    report,
+    teacher,
+    train,
+)
 from segdistill.errors import SegdistillError
 
 USER_ERROR = 2
@@ -41,6 +53,8 @@ app.command("gradcam", no_args_is_help=True)(gradcam.gradcam_command)
 app.command("list", no_args_is_help=True)(listing.list_command)
 app.command("demo")(demo.demo_command)
 app.add_typer(data.app, name="data")
+app.add_typer(cache.app, name="cache")
+app.add_typer(teacher.app, name="teacher")
 
 
 def main() -> None:

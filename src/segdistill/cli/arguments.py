@@ -28,6 +28,14 @@ Out = Annotated[
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with a run that was interrupted.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a run that is there.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
+Trust = Annotated[
+    bool,
+    typer.Option(
+        "--trust",
+        help="Let files that teachers come from run code: a MONAI bundle's expressions, a torch.export program, a "
+        "pickle with more than weights. Only for files of people whom you trust.",
+    ),
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
 
 

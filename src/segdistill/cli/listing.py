@@ -26,6 +26,7 @@ What = Literal[
     "optimizers",
     "schedules",
     "weights",
+    "sources",
 ]
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from segdistill.cli.arguments import Out, Overwrite, Resume, Words, if_exists, recipe_from
+from segdistill.cli.arguments import Out, Overwrite, Resume, Trust, Words, if_exists, recipe_from
 from segdistill.errors import SegdistillError
 
 if TYPE_CHECKING:
@@ -57,17 +57,24 @@ def distill_command(
             "--baseline", help="Also train the same student alone with the same budget, in OUT_alone."
         ),
     ] = False,
+    trust: Trust = False,
     no_report: NoReport = False,
 ) -> None:
     """Distil teachers into a light student.
 
     RECIPE is a method by name (`segdistill list recipes`). Teachers are runs of `segdistill train`, named by
-    teachers.NAME.run=FOLDER; one that does not exist yet is trained first where the recipe gives its network. Some
-    methods have teachers that learn meanwhile, or none but the student itself. Ends with a report.
+    teachers.NAME.run=FOLDER, or trained models of any other kind, named by teachers.NAME.path=PLACE (nnU-Net results
+    folder, MONAI bundle, ONNX, ...: `segdistill list sources`). A run that does not exist yet is trained first where
+    the recipe gives its network. Some methods have teachers that learn meanwhile, or none but the student itself.
+
+    What trained teachers say about each case is computed once and kept (`segdistill cache --help`), where that is right
+    and fits the disk; the log says which of them answer in every step, and why. Ends with a report.
 
     **Examples**
 
       segdistill distill hinton data.path=Task04_Hippocampus teachers.teacher.run=runs/teacher --baseline
+
+      segdistill distill hinton data.path=Dataset101_Sarcoma teachers.mine.path=nnUNet_results/Dataset101/FOLDER
 
       segdistill distill teach_former data.path=Dataset101_Sarcoma train.precision=bf16-mixed
     """
@@ -79,7 +86,7 @@ def distill_command(
     out_alone = out.with_name(f"{out.name}_alone")
     if baseline:
         Run(out_alone).must_suit(mode)  # told before the student is trained, not after
-    run = distill(recipe, out, if_exists=mode)
+    run = distill(recipe, out, if_exists=mode, trust=trust)
     runs = [run]
     if baseline:
         runs.append(

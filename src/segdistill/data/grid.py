@@ -58,6 +58,19 @@ class Grid:
         )
 
     @property
+    def to_original(self) -> np.ndarray:
+        """(d + 1, d + 1), homogeneous: index of a voxel of the target grid -> its place in the original array."""
+        dims = len(self.shape)
+        matrix = np.zeros((dims + 1, dims + 1))
+        matrix[dims, dims] = 1
+        for k, axis in enumerate(self.axes):
+            step = self.oriented[k] / self.resampled[k]
+            first = (self.origin[k] + 0.5) * step - 0.5
+            matrix[axis, k] = -step if self.flips[k] else step
+            matrix[axis, dims] = self.oriented[k] - 1 - first if self.flips[k] else first
+        return matrix
+
+    @property
     def inside(self) -> tuple[slice, ...]:
         """The part of the target grid that the image fills; the rest is padding. May be empty."""
         return tuple(

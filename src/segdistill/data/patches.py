@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -33,6 +34,26 @@ class Cases(Protocol):
     """Preprocessed cases by name (see `segdistill.data.store.Store`)."""
 
     def case(self, id: str, /) -> CaseArrays: ...
+
+
+class StoredMap(Protocol):
+    """A map on the grid of the image or a coarser one (see `segdistill.teachers.cache.entry.StoredMap`)."""
+
+    @property
+    def values(self) -> np.ndarray: ...
+    def decoded(self, piece: np.ndarray, /) -> np.ndarray: ...
+
+
+class Recording(Protocol):
+    """What was recorded of a teacher (see `segdistill.teachers.cache.entry.Entry`).
+
+    strides: by stage, voxels of the stored image that one voxel covers along each of its axes.
+    maps: by stage, the whole map of a case, (C, *size).
+    """
+
+    @property
+    def strides(self) -> Mapping[str, tuple[int, ...]]: ...
+    def maps(self, case: str, /) -> Mapping[str, StoredMap]: ...
 
 
 @dataclass(frozen=True)
@@ -88,6 +109,8 @@ class Patches:
         unlabelled: cases without label, whose samples have UNLABELLED everywhere in the label.
         unlabelled_share: probability that a sample is drawn from those.
         spacing: mm along each axis of the stored images; small rotations are then rigid in mm.
+        recordings: what was recorded of teachers, by name. Samples then say it, as `told`, cut, turned and flipped like
+            the label, and `inside`, which voxels lie in the image. Patches begin at multiples of the coarsest stride.
 
     Raises:
         SegdistillError: no cases, a patch size with the wrong number of sides, a case without label, or only
@@ -108,6 +131,7 @@ class Patches:
         unlabelled: Sequence[str] = (),
         unlabelled_share: float = 0.0,
         spacing: Sequence[float] | None = None,
+        recordings: Mapping[str, Recording] | None = None,
     ) -> None:
         self.store = store
         self.cases = tuple(cases)
@@ -149,6 +173,15 @@ class Patches:
                 f"data.patch_size {list(self.patch_size)} has {len(self.patch_size)} sides, but the images "
                 f"{'read as slices ' if slices else ''}have {dimensions} axes; give one side for each axis"
             )
+        self.recordings = dict(recordings or {})
+        strides = [self._across(s) for one in self.recordings.values() for s in one.strides.values()]
+        self.steps = tuple(math.lcm(*(stride[axis] for stride in strides)) for axis in range(dimensions))
+        """Along each axis of a patch, what its start is a multiple of."""
+        if any(side % step for side, step in zip(self.patch_size, self.steps, strict=True)):
+            raise SegdistillError(
+                f"data.patch_size {list(self.patch_size)} is no multiple of the strides {list(self.steps)} at which "
+                "the teachers' maps were recorded; choose such a patch, or knowledge=online"
+            )
 
     def place(self, number: int) -> Place:
         """Case, position and geometry of sample `number`."""
@@ -182,8 +215,12 @@ class Patches:
         drawn = Drawn(size) if augmentation is None else augmentation.draw(turning, size, self.spacing)
         return Place(name, index, start, drawn), case
 
-    def __getitem__(self, number: int) -> dict[str, np.ndarray]:
-        """Sample `number`: `image` (C, *patch) float32 and `label` (L, *patch) int16."""
+    def __getitem__(self, number: int) -> dict[str, Any]:
+        """Sample `number`: `image` (C, *patch) float32 and `label` (L, *patch) int16.
+
+        With recordings also `told`, by teacher and stage (C, *patch / stride) float16, and `inside`
+        (1, *patch) bool.
+        """
         place, case = self._draw(number)
         if case.label is None and place.case not in self.unlabelled:
             raise SegdistillError(
@@ -197,22 +234,48 @@ class Patches:
         if self.augmentation is not None:
             rng = np.random.default_rng((self.seed, number, 2))
             image = self.augmentation.change_intensity(image, rng)
-        sample: dict[str, np.ndarray] = {
+        sample: dict[str, Any] = {
             "image": np.ascontiguousarray(image, dtype=np.float32),
             "label": np.ascontiguousarray(label, dtype=np.int16),
         }
         if self._by_site:
             unknown = case.label is None  # an image without label is of no site that we know
             sample["site"] = np.array(-1 if unknown else number % len(self._by_site), dtype=np.int64)
+        if self.recordings:
+            sample["told"] = {name: self._told(one, place) for name, one in self.recordings.items()}
+            whole = np.broadcast_to(np.uint8(1), (1, *case.image.shape[1:]))
+            sample["inside"] = self._read(whole, place, order=0) > 0
         return sample
 
+    def _told(self, recording: Recording, place: Place) -> dict[str, np.ndarray]:
+        """What a teacher said of the place, at each stage."""
+        told = {}
+        for name, each in recording.maps(place.case).items():
+            stride = self._across(recording.strides[name])
+            piece = each.decoded(self._cut(each.values, place, stride))
+            if place.drawn.matrix is not None:  # scipy interpolates nothing in half precision
+                piece = piece.astype(np.float32)
+            values = apply_geometric(piece, place.drawn, order=1)
+            told[name] = np.ascontiguousarray(values, dtype=np.float16)
+        return told
+
+    def _across(self, stride: Sequence[int]) -> tuple[int, ...]:
+        """A stride along the axes of a patch: the one across slices is left out."""
+        return tuple(n for axis, n in enumerate(stride) if self.slices is None or axis != self.slices.axis)
+
     def _read(self, array: np.ndarray, place: Place, order: int) -> np.ndarray:
+        return apply_geometric(self._cut(array, place), place.drawn, order)
+
+    def _cut(self, array: np.ndarray, place: Place, stride: Sequence[int] | None = None) -> np.ndarray:
+        """What the patch at `place` is made of, of a map at this stride; 0 where it lies outside."""
         if self.slices is not None and place.index is not None:
             array = self.slices.take(array, place.index)
         reach = place.drawn.reach
-        wider = [(n - m) // 2 for n, m in zip(reach, self.patch_size, strict=True)]
-        start = [s - w for s, w in zip(place.start, wider, strict=True)]
-        return apply_geometric(cut(array, start, reach), place.drawn, order)
+        start = [s - (n - m) // 2 for s, n, m in zip(place.start, reach, self.patch_size, strict=True)]
+        if stride is not None:
+            start = [s // step for s, step in zip(start, stride, strict=True)]
+            reach = tuple(n // step for n, step in zip(reach, stride, strict=True))
+        return cut(array, start, reach)
 
     def _foreground_voxel(self, foreground: np.ndarray, rng: np.random.Generator) -> np.ndarray | None:
         if len(foreground) == 0:
@@ -238,5 +301,15 @@ class Patches:
             if voxel is not None:  # in the middle half of the patch, unless the image's edge forbids it
                 first, last = int(voxel[axis]) - (3 * patch) // 4, int(voxel[axis]) - patch // 4
                 low, high = min(max(first, low), high), max(min(last, high), low)
-            start.append(int(rng.integers(low, high + 1)))
+            drawn = int(rng.integers(low, high + 1))
+            start.append(drawn if self.steps[axis] == 1 else self._snapped(axis, drawn, side, voxel))
         return tuple(start)
+
+    def _snapped(self, axis: int, start: int, side: int, voxel: np.ndarray | None) -> int:
+        """The nearest multiple of the step at which the patch still begins in the image and holds the voxel."""
+        step, patch = self.steps[axis], self.patch_size[axis]
+        last = -(-max(0, side - patch) // step) * step
+        snapped = min(max(round(start / step) * step, 0), last)
+        if voxel is not None and not snapped <= voxel[axis] < snapped + patch:
+            snapped = int(voxel[axis]) // step * step
+        return snapped

@@ -14,6 +14,7 @@ import numpy as np
 from segdistill.data.case_files import read_channels, read_classes
 from segdistill.data.dataset import Case, Dataset
 from segdistill.data.fingerprint import fingerprint
+from segdistill.data.geometry import Geometry
 from segdistill.data.grid import Grid, label_to_grid, to_grid
 from segdistill.data.intensity import Masked
 from segdistill.data.plan import Plan
@@ -39,6 +40,15 @@ def preprocess_case(
     """
     names = [channel.name for channel in plan.channels]
     raw, geometry = read_channels(images, names, among=plan.dataset.channels)
+    image, grid = prepared(raw, geometry, plan)
+    if label is None:
+        return image, None, grid
+    classes = read_classes(label, plan.dataset, images[0], geometry)
+    return image, label_to_grid(classes, grid, plan.label_interpolation), grid
+
+
+def prepared(raw: np.ndarray, geometry: Geometry, plan: Plan) -> tuple[np.ndarray, Grid]:
+    """The part of `preprocess_case` that begins with the plan's channels as they were read, (C, *original)."""
     grid = plan.grid(geometry)
     image = to_grid(raw, grid, plan.interpolation)
     for channel, before, values in zip(plan.channels, raw, image, strict=True):
@@ -48,10 +58,7 @@ def preprocess_case(
             values[grid.inside] = part.within(inside, nearest)
         else:
             values[grid.inside] = part(inside, channel.statistics)
-    if label is None:
-        return image, None, grid
-    classes = read_classes(label, plan.dataset, images[0], geometry)
-    return image, label_to_grid(classes, grid, plan.label_interpolation), grid
+    return image, grid
 
 
 def preprocess(dataset: Dataset, plan: Plan, root: Path, *, workers: int = 1) -> Store:

@@ -8,25 +8,16 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import socket
-import uuid
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import numpy as np
-from psutil import pid_exists
 
-from segdistill.atomic import write_json, write_text
+from segdistill.atomic import new_folder, sweep, write_json, write_synced, write_text
 from segdistill.data.grid import Grid
 from segdistill.data.plan import FORMAT, Plan
 from segdistill.errors import SegdistillError
-
-PARTIAL = ".partial-"
 
 
 @dataclass(frozen=True)
@@ -65,7 +56,7 @@ class Store:
         write_json(path / "store.json", {"format": FORMAT, "ids": list(ids)})
         store = cls(path, plan, ids)
         (path / "cases").mkdir(exist_ok=True)
-        store._sweep()
+        sweep(path / "cases")
         return store
 
     @classmethod
@@ -82,9 +73,8 @@ class Store:
             ) from error
 
     def folder(self, id: str) -> Path:
-        """Where a case lies. Letters stay readable; what a file name cannot hold is escaped."""
-        name = "".join(letter if letter not in '/\\:*?"<>|%' else quote(letter, safe="") for letter in id)
-        return self.path / "cases" / (f"%2E{name[1:]}" if name.startswith(".") else name)
+        """Where a case lies."""
+        return self.path / "cases" / folder_name(id)
 
     def has(self, id: str) -> bool:
         """Whether the case is finished."""
@@ -113,37 +103,15 @@ class Store:
         self, id: str, image: np.ndarray, label: np.ndarray | None, foreground: np.ndarray, grid: Grid
     ) -> None:
         """Write one case, visible only when it is whole. If another process was first, its case stays."""
-        folder = self.folder(id)
-        partial = folder.parent / f"{PARTIAL}{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex}"
-        try:
-            partial.mkdir()
-            _write(partial / "image.npy", lambda file: np.save(file, image))
+        with new_folder(self.folder(id)) as partial:
+            write_synced(partial / "image.npy", lambda file: np.save(file, image))
             if label is not None:
-                _write(partial / "label.npy", lambda file: np.save(file, label))
-            _write(partial / "foreground.npy", lambda file: np.save(file, foreground))
-            _write(partial / "grid.json", lambda file: file.write(json.dumps(grid.to_dict()).encode()))
-            try:
-                partial.rename(folder)
-            except OSError:
-                if not folder.is_dir():
-                    raise
-        except OSError as error:
-            raise SegdistillError(
-                f"{folder} could not be written ({error.strerror or error}); finished cases are kept: "
-                "free some disk space and run again"
-            ) from error
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
-
-    def _sweep(self) -> None:
-        """Remove what killed processes of this machine left behind; living ones are left alone."""
-        for partial in (self.path / "cases").glob(f"{PARTIAL}{socket.gethostname()}-*"):
-            if not pid_exists(int(partial.name.rsplit("-", 2)[1])):
-                shutil.rmtree(partial, ignore_errors=True)
+                write_synced(partial / "label.npy", lambda file: np.save(file, label))
+            write_synced(partial / "foreground.npy", lambda file: np.save(file, foreground))
+            write_synced(partial / "grid.json", lambda file: file.write(json.dumps(grid.to_dict()).encode()))
 
 
-def _write(path: Path, write: Callable[[Any], Any]) -> None:
-    with open(path, "wb") as file:
-        write(file)
-        file.flush()
-        os.fsync(file.fileno())
+def folder_name(id: str) -> str:
+    """A case's name as that of a folder. Letters stay readable; what a file name cannot hold is escaped."""
+    name = "".join(letter if letter not in '/\\:*?"<>|%' else quote(letter, safe="") for letter in id)
+    return f"%2E{name[1:]}" if name.startswith(".") else name

@@ -4,17 +4,54 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from segdistill.data.intensity import Masked
 from segdistill.data.plan import Plan
+from segdistill.data.slices import Slices
 from segdistill.errors import SegdistillError
 from segdistill.model import Facts, facts_of, load_network
 from segdistill.run import Run
 from segdistill.teachers.intensity_map import IntensityMap
 from segdistill.teachers.label_map import LabelMap
+from segdistill.teachers.planned import Planned
 from segdistill.teachers.teacher import Teacher
+
+
+@dataclass(frozen=True)
+class OwnRun:
+    """A finished run of segdistill, with whatever preprocessing it was trained on."""
+
+    @staticmethod
+    def recognises(path: Path) -> bool:
+        """Whether a folder is a run."""
+        return (path / "run.json").is_file()
+
+    def open(self, path: Path, *, trust: bool = False) -> Planned:
+        """The best network of the run and the plan of its images.
+
+        Args:
+            trust: not needed; checkpoints of runs are safetensors.
+
+        Raises:
+            SegdistillError: no run there, or one that is not finished.
+        """
+        run = Run.open(path)
+        if not run.finished:
+            raise SegdistillError(
+                f"{run.path} is not finished; go on with it by `segdistill train ... --resume`"
+            )
+        asked = run.recipe.data.slices
+        return Planned(
+            load_network(run),
+            run.plan,
+            facts_of(run).image_size,
+            None if asked is None else Slices(**asked.model_dump()),
+            run.splits.train,
+            best_dice(run),
+        )
 
 
 def load(
@@ -22,69 +59,54 @@ def load(
     plan: Plan,
     facts: Facts,
     *,
-    name: str,
+    place: str,
+    slices: Slices | None = None,
     weight: float = 1.0,
     classes: Sequence[str] | Mapping[str, str | Sequence[str]] | None = None,
 ) -> Teacher:
     """The network of a finished run, as a teacher for data prepared by `plan`.
 
     Its image channels are found by name among those of the data, and its classes by name among the student's. Where its
-    training cases had other statistics, the intensities that it sees are brought to those.
+    training cases had other statistics, the intensities that it sees are brought to those. Where it was trained on
+    another preprocessing (spacing, kind of intensity, crop, slices), it answers for whole cases, in its own way.
 
     Args:
+        place: in the recipe, for messages.
+        slices: how the student reads volumes.
         classes: what to learn from it where its classes differ (`LabelMap.by_name`).
 
     Raises:
-        SegdistillError: no run there, one that is not finished, whose channels or classes the data lack, of another
-            preprocessing, or one whose network is made for another patch size.
+        SegdistillError: no run there, one that is not finished, or whose channels or classes the data lack.
     """
-    place = f"teachers.{name}.run"
     try:
-        run = Run.open(path)
+        source = OwnRun().open(Path(path))
     except SegdistillError as error:
         raise SegdistillError(f"{place}: {error}") from None
-    theirs = run.plan
+    theirs = source.plan
     if theirs.spatial_dims != plan.spatial_dims:
         raise SegdistillError(
-            f"{place}: {run.path} was trained on {theirs.spatial_dims}-D images, these are {plan.spatial_dims}-D"
+            f"{place}: {path} was trained on {theirs.spatial_dims}-D images, these are {plan.spatial_dims}-D"
         )
-    inputs = plan.numbers_of(
-        [channel.name for channel in theirs.channels], f"{place}: {run.path} was trained with it"
-    )
+    inputs = plan.numbers_of(source.channels, f"{place}: {path} was trained with it")
     seen = plan.seen_by(inputs)
-    _same_processing(place, run, _processing(theirs), _processing(seen))
-    labels = label_map(plan, theirs.classes, theirs.regions, classes, f"teachers.{name}.classes", run.path)
-    if not run.finished:
-        raise SegdistillError(
-            f"{place}: {run.path} is not finished; go on with it by `segdistill train ... --resume`"
-        )
-    facts_there = facts_of(run)
-    if facts_there.spatial_dims != facts.spatial_dims:
-        raise SegdistillError(
-            f"{place}: {run.path} is a {facts_there.spatial_dims}-D network, the student sees "
-            f"{facts.spatial_dims}-D patches; "
-            "use the same data.slices for both"
-        )
-    network = load_network(run)
-    fixed = getattr(network, "image_size", None)
-    if fixed is not None and tuple(fixed) != facts.image_size:
-        raise SegdistillError(
-            f"{place}: {type(network).__name__} of {run.path} is made for patches of {list(fixed)}, "
-            f"the recipe has data.patch_size {list(facts.image_size)}; use the teacher's size"
-        )
+    about = place.rpartition(".")[0]
+    labels = label_map(plan, theirs.classes, theirs.regions, classes, f"{about}.classes", Path(path))
+    known = Teacher(None, weight, Path(path), labels=labels, score=source.score, trained_on=source.trained_on)
+    apart = differences(_processing(theirs), _processing(seen))
+    if source.slices != slices and not (source.slices and slices and source.slices.axis == slices.axis):
+        apart = f"it sees {'slices' if source.slices else 'volumes'}, the student {'slices' if slices else 'volumes'}"
     try:
         intensities = IntensityMap.between(seen.channels, theirs.channels)
     except ValueError as error:
-        raise SegdistillError(f"{place}: {run.path}: {error}") from error
-    everything = inputs == tuple(range(len(plan.channels)))
-    return Teacher(
-        network,
-        weight,
-        run.path,
-        inputs=None if everything else inputs,
+        apart, intensities = apart or str(error), None
+    if apart:
+        return replace(known, whole_cases=source, channels=source.channels, apart=apart)
+    return replace(
+        known,
+        network=source.network,
+        inputs=None if inputs == tuple(range(len(plan.channels))) else inputs,
         intensities=intensities,
-        labels=labels,
-        score=best_dice(run),
+        window=source.window,
     )
 
 
@@ -124,13 +146,9 @@ def _processing(plan: Plan) -> dict[str, Any]:
     return kept | {"intensities": channels}
 
 
-def _same_processing(place: str, run: Run, theirs: dict[str, Any], ours: dict[str, Any]) -> None:
+def differences(theirs: dict[str, Any], ours: dict[str, Any]) -> str:
+    """In words, what preprocessing did differently for a teacher; empty where it is the same."""
     # Through JSON, because a plan that was read has lists where a new one has tuples.
     theirs, ours = json.loads(json.dumps(theirs)), json.loads(json.dumps(ours))
     different = [key for key in ours if theirs.get(key) != ours[key]]
-    if different:
-        told = "; ".join(f"{key}: teacher {theirs.get(key)!r}, here {ours[key]!r}" for key in different[:2])
-        raise SegdistillError(
-            f"{place}: {run.path} was trained on another preprocessing ({told}). A teacher must see what the student "
-            "sees: train it with the same `data` section, or name another run"
-        )
+    return "; ".join(f"{key}: teacher {theirs.get(key)!r}, here {ours[key]!r}" for key in different[:2])

@@ -81,6 +81,7 @@ class Source(Protocol):
         network: where it is a module: its stages can be named. None: response only.
         trained_on: cases that it has learnt from, where that is known.
         score: its Dice on its own validation cases, 0 to 1, where it is known.
+        window: voxels of the windows in which it sees its images; None: it has none.
     """
 
     @property
@@ -95,6 +96,8 @@ class Source(Protocol):
     def trained_on(self) -> tuple[str, ...]: ...
     @property
     def score(self) -> float | None: ...
+    @property
+    def window(self) -> tuple[int, ...] | None: ...
 
     def identity(self) -> str:
         """Hexadecimal digits of all that decides its answers: weights, preprocessing, windows."""

@@ -28,7 +28,7 @@ from segdistill.teachers.combination import COMBINATIONS
 from segdistill.teachers.teacher import Teacher
 from segdistill.term import Stage, Term
 from segdistill.training.prepare import Prepared, class_prior
-from segdistill.training.teachers import as_teacher
+from segdistill.training.teachers import Given, teachers_of
 from segdistill.where import WHERE
 
 
@@ -36,10 +36,10 @@ def assemble(
     data: Prepared,
     *,
     student: nn.Module | None = None,
-    teachers: Mapping[str, nn.Module | Teacher] | None = None,
+    teachers: Mapping[str, Given] | None = None,
     device: torch.device | None = None,
 ) -> Distiller:
-    """Build the student, load the teachers and join them by the recipe's terms.
+    """Build the student, load the teachers and join them by the recipe's terms; all teachers answer in every step.
 
     Args:
         data: prepared, with the recipe settled for it.
@@ -48,14 +48,38 @@ def assemble(
     Raises:
         SegdistillError: a part, stage, size or teacher that does not fit; the place in the recipe is named.
     """
+    student = student_of(data, student)
+    return joined(data, student, teachers_of(data, student, teachers), device)
+
+
+def student_of(data: Prepared, given: nn.Module | None = None) -> nn.Module:
+    """The recipe's student with the weights of its seed, or the caller's own."""
+    torch.manual_seed(data.recipe.train.seed)
+    return build_network(data.recipe.student, data.facts, "student") if given is None else given
+
+
+def joined(
+    data: Prepared,
+    student: nn.Module,
+    known: Mapping[str, Teacher],
+    device: torch.device | None = None,
+) -> Distiller:
+    """Student and teachers, whose answers may be recorded, joined by the recipe's terms.
+
+    Raises:
+        SegdistillError: a part, stage or size that does not fit; the place in the recipe is named.
+    """
     recipe, plan, facts = data.recipe, data.plan, data.facts
-    torch.manual_seed(recipe.train.seed)
-    student = build_network(recipe.student, facts, "student") if student is None else student
-    known = {name: as_teacher(name, data, student, (teachers or {}).get(name)) for name in recipe.teachers}
     if recipe.combine["type"] == "validation":
         _scores_known(known)
-    for network in (student, *(teacher.network for teacher in known.values())):
-        network.to(device)
+    student.to(device)
+    for name, teacher in known.items():
+        if teacher.network is not None:
+            teacher.network.to(device)
+        elif teacher.recorded is None:
+            raise SegdistillError(
+                f"teachers.{name} answers for whole cases alone ({teacher.apart}): it has to be recorded first"
+            )
     example = torch.zeros(1, len(plan.channels), *facts.image_size, device=device)
     _takes(
         student,
@@ -64,8 +88,9 @@ def assemble(
         facts.out_channels,
     )
     for name, teacher in known.items():
-        seen = example if teacher.inputs is None else example[:, list(teacher.inputs)]
-        _takes(teacher.network, seen, f"teachers.{name}", None if teacher.labels else facts.out_channels)
+        if teacher.network is not None:
+            seen = example if teacher.inputs is None else example[:, list(teacher.inputs)]
+            _takes(teacher.network, seen, f"teachers.{name}", None if teacher.labels else facts.out_channels)
     _adapts_to_the_sites(student, known, data)
     given = _given(data, known)
     _samples_enough(recipe)
@@ -89,9 +114,9 @@ def assemble(
 
 
 def _adapts_to_the_sites(student: nn.Module, teachers: Mapping[str, Teacher], data: Prepared) -> None:
-    """Raise unless networks that adapt to sites have as many as there are; those of other runs had other sites."""
+    """Raise unless networks that adapt to sites, and learn, have as many as there are."""
     found = data.training_sites
-    learning = {f"teachers.{name}": t.network for name, t in teachers.items() if t.learns}
+    learning = {f"teachers.{name}": t.module for name, t in teachers.items() if t.learns}
     for place, network in {"student": student, **learning}.items():
         wanted = domains_of(network)
         if wanted not in (1, len(found)):
@@ -101,12 +126,6 @@ def _adapts_to_the_sites(student: nn.Module, teachers: Mapping[str, Teacher], da
             raise SegdistillError(
                 f"{place}.domains: the network adapts to {wanted} sites, and data.sites, a regular expression that "
                 f"finds a case's site in its name, {there}; make them agree, or use domains: 1"
-            )
-    for name, teacher in teachers.items():
-        if domains_of(teacher.network) > 1 and not teacher.learns:
-            raise SegdistillError(
-                f"teachers.{name}: its network adapts to {domains_of(teacher.network)} sites, and a teacher from a run "
-                "is not told the site of an image; use one of domains: 1"
             )
 
 

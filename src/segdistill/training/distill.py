@@ -14,10 +14,13 @@ from segdistill.composition import merge, undistilled
 from segdistill.errors import SegdistillError
 from segdistill.recipe import Recipe
 from segdistill.run import IfExists, Run
+from segdistill.teachers.own_run import OwnRun
+from segdistill.teachers.source import Source
 from segdistill.teachers.teacher import Teacher
-from segdistill.training.assemble import assemble
+from segdistill.training.assemble import joined, student_of
+from segdistill.training.knowledge import knowledge_of
 from segdistill.training.prepare import prepare
-from segdistill.training.teachers import network_of
+from segdistill.training.teachers import Given, network_of, teachers_of
 from segdistill.training.train import train
 
 
@@ -27,7 +30,8 @@ def distill(
     *,
     if_exists: IfExists = "fail",
     student: nn.Module | None = None,
-    teachers: Mapping[str, nn.Module | Teacher | str | Path] | None = None,
+    teachers: Mapping[str, Given | str | Path] | None = None,
+    trust: bool = False,
 ) -> Run:
     """Distil the recipe's teachers into its student.
 
@@ -39,7 +43,9 @@ def distill(
         if_exists: what to do where `out` exists: `fail`, `resume` or `overwrite`. A finished teacher is never
             trained again.
         student: a network of the caller's own, instead of what the recipe names.
-        teachers: networks of the caller's own, or run folders, instead of those that the recipe names.
+        teachers: networks of the caller's own, functions of images, sources of answers for whole cases, or paths of
+            trained models of any kind, instead of those that the recipe names.
+        trust: let files that teachers come from run code (MONAI bundles, torch.export programs, some pickles).
 
     Raises:
         SegdistillError: the recipe has no terms, a teacher is missing, or anything that `train` raises.
@@ -53,14 +59,17 @@ def distill(
             "`segdistill train` trains a network alone, `segdistill list recipes` shows what distils"
         )
     Run(Path(out)).must_suit(if_exists)
-    own = {name: given for name, given in (teachers or {}).items() if isinstance(given, nn.Module | Teacher)}
+    own = {name: given for name, given in (teachers or {}).items() if not isinstance(given, str | Path)}
     missing = [
         name
         for name, section in recipe.teachers.items()
-        if section.frozen and name not in own and not trained_run(recipe, name, Path(out))
+        if section.frozen
+        and section.path is None
+        and name not in own
+        and not trained_run(recipe, name, Path(out))
     ]
     if missing:
-        rehearse(recipe, student, own, missing)
+        rehearse(recipe, student, own, missing, trust=trust)
     for name in missing:
         run = Path(recipe.teachers[name].run or "")
         Console(stderr=True).print(f"teacher {name} first, in {run}", highlight=False, markup=False)
@@ -75,7 +84,7 @@ def distill(
                 f"teachers.{name}, which is trained first: {error} (its folder is teachers.{name}.run, its budget "
                 f"teachers.{name}.train)"
             ) from error
-    return train(recipe, out, if_exists=if_exists, student=student, teachers=own)
+    return train(recipe, out, if_exists=if_exists, student=student, teachers=own, trust=trust)
 
 
 def _like(run: Path) -> Path | None:
@@ -118,7 +127,12 @@ def trained_run(recipe: Recipe, name: str, out: Path) -> bool:
 
 
 def rehearse(
-    recipe: Recipe, student: nn.Module | None, own: Mapping[str, nn.Module | Teacher], missing: Sequence[str]
+    recipe: Recipe,
+    student: nn.Module | None,
+    own: Mapping[str, Given],
+    missing: Sequence[str],
+    *,
+    trust: bool = False,
 ) -> None:
     """Put everything together once, with untrained networks for the teachers that are not there yet.
 
@@ -128,10 +142,12 @@ def rehearse(
         SegdistillError: something does not fit.
     """
     data = prepare(recipe, student=student)
-    teachers: dict[str, nn.Module | Teacher] = dict(own)
+    given: dict[str, Given] = dict(own)
     for name in missing:
-        teachers[name] = network_of(recipe.teachers[name].network or {}, data, f"teachers.{name}.network")
-    assemble(data, student=student, teachers=teachers)
+        given[name] = network_of(recipe.teachers[name].network or {}, data, f"teachers.{name}.network")
+    student = student_of(data, student)
+    known = teachers_of(data, student, given, trust=trust)
+    joined(data, student, knowledge_of(data, student, known, ask=False, shown=False).teachers)
 
 
 def teacher_recipe(recipe: Recipe, name: str) -> Recipe:
@@ -152,12 +168,17 @@ def _with_teachers(recipe: Recipe, given: Mapping[str, Any]) -> Recipe:
     }
     for name, teacher in given.items():
         old = recipe.teachers.get(name)
-        sections[name] = {} if old is None else old.model_dump(mode="json", exclude={"run", "train"})
+        gone = {"run", "path", "source", "train", *(() if isinstance(teacher, str | Path) else ("folds",))}
+        sections[name] = {} if old is None else old.model_dump(mode="json", exclude=gone)
         if isinstance(teacher, str | Path):
-            sections[name]["run"] = str(teacher)
-        elif not isinstance(teacher, nn.Module | Teacher):
+            at = "run" if OwnRun.recognises(Path(teacher)) or not Path(teacher).exists() else "path"
+            sections[name][at] = str(teacher)
+            if at == "path":
+                sections[name].pop("network", None)
+        elif not isinstance(teacher, nn.Module | Teacher | Source) and not callable(teacher):
             raise SegdistillError(
-                f"teachers.{name}: expected a torch.nn.Module, a Teacher or a run folder, got {type(teacher).__name__}"
+                f"teachers.{name}: expected a torch.nn.Module, a function of images, a Teacher, a Source or the path "
+                f"of a trained model, got {type(teacher).__name__}"
             )
     return Recipe.check(plain | {"teachers": sections})
 

@@ -134,7 +134,14 @@ def one_step(
             recipe.train.seed * 1_000_003 + (step * parts + part) * fabric.world_size + fabric.global_rank
         )
         with fabric.no_backward_sync(model, enabled=part + 1 < parts):
-            losses = model(data["image"], data["label"], float(epoch), data.get("site"))
+            losses = model(
+                data["image"],
+                data["label"],
+                float(epoch),
+                data.get("site"),
+                data.get("told"),
+                data.get("inside"),
+            )
             check_finite(losses, epoch, step)
             whole = losses["total"] + losses["critic"] if "critic" in losses else losses["total"]
             if (

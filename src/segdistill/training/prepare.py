@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import lcm
 from pathlib import Path
@@ -16,7 +16,7 @@ from segdistill.data import open_dataset
 from segdistill.data.augmentation import Augmentation
 from segdistill.data.dataset import Dataset
 from segdistill.data.fingerprint import fingerprint
-from segdistill.data.patches import Patches
+from segdistill.data.patches import Patches, Recording
 from segdistill.data.plan import Plan, make_plan
 from segdistill.data.preprocessing import preprocess
 from segdistill.data.slices import Slices
@@ -71,8 +71,8 @@ class Prepared:
         """The sites of the training cases; a site's place here is its number."""
         return sorted({self.sites[name] for name in self.splits.train}) if self.sites else []
 
-    def patches(self) -> Patches:
-        """The endless training samples."""
+    def patches(self, recordings: Mapping[str, Recording] | None = None) -> Patches:
+        """The endless training samples, with what was recorded of teachers."""
         data, slices = self.recipe.data, self.slices
         steps = [
             mm for axis, mm in enumerate(self.plan.spacing or ()) if slices is None or axis != slices.axis
@@ -90,6 +90,7 @@ class Prepared:
             unlabelled=self.unlabelled,
             unlabelled_share=0.0 if data.unlabelled is None else data.unlabelled.share,
             spacing=known if known and len(known) == len(steps) else None,
+            recordings=recordings,
         )
 
 

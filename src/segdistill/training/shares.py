@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
-import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor
+from torch.utils.data import default_collate
 
 from segdistill.data.patches import UNLABELLED, Patches
 from segdistill.distiller import Distiller
@@ -30,12 +31,11 @@ def watch_shares(
         fabric.world_size * recipe.train.accumulate
     )  # what memory is known to hold
     drawn = labelled_samples(patches, min(AT_MOST, at_once))
-    batch = {key: torch.stack([torch.as_tensor(d[key]) for d in drawn]) for key in drawn[0]}
-    batch = fabric.to_device(batch)
+    batch: Any = fabric.to_device(default_collate(drawn))
     # Statistics of batch norm would move by a batch that a resumed run never sees.
     kept = [(buffer, buffer.clone()) for buffer in distiller.buffers()]
     with fabric.autocast():
-        found = gradient_shares(distiller, batch["image"], batch["label"], float(epoch), batch.get("site"))
+        found = gradient_shares(distiller, **batch, epoch=float(epoch))
     for buffer, before in kept:
         buffer.copy_(before)
     distiller.left_out = {}
@@ -51,17 +51,21 @@ def watch_shares(
             run.warn(message, epoch=epoch, term=name)
 
 
-def labelled_samples(patches: Patches, count: int) -> list[dict[str, np.ndarray]]:
+def labelled_samples(patches: Patches, count: int) -> list[dict[str, Any]]:
     """The first samples that training does not reach, those without label left out: they have no supervised loss."""
     drawn = (patches[UNSEEN + number] for number in itertools.count())
     return list(itertools.islice((one for one in drawn if (one["label"] != UNLABELLED).any()), count))
 
 
 def gradient_shares(
-    distiller: Distiller, image: Tensor, label: Tensor, epoch: float, site: Tensor | None = None
+    distiller: Distiller, image: Tensor, label: Tensor, epoch: float, **more: Any
 ) -> dict[str, float]:
-    """Norm of each weighted loss's gradient on the student's parameters, as shares of their sum, for one batch."""
-    losses = distiller(image, label, epoch, site)
+    """Norm of each weighted loss's gradient on the student's parameters, as shares of their sum, for one batch.
+
+    Args:
+        more: of the batch, as the distiller takes it.
+    """
+    losses = distiller(image, label, epoch, **more)
     taught = {
         "segmentation",
         "holistic",

@@ -1,30 +1,76 @@
-"""A recipe's teachers: runs, networks of the caller's own, peers and moving averages."""
+"""A recipe's teachers: trained models from anywhere, networks of the caller's own, peers and moving averages."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
+from segdistill.data.plan import make_plan
 from segdistill.errors import SegdistillError
 from segdistill.model import build_network
+from segdistill.networks.domains import domains_of
 from segdistill.parts import unknown
+from segdistill.sections import TeacherSection
 from segdistill.teachers import own_run
 from segdistill.teachers.average import Average
+from segdistill.teachers.inspection import named_by_shape
 from segdistill.teachers.peer import Peer
-from segdistill.teachers.teacher import Teacher
+from segdistill.teachers.planned import Planned
+from segdistill.teachers.source import Source
+from segdistill.teachers.teacher import Group, Teacher
 from segdistill.teachers.view import View
-from segdistill.training.prepare import Prepared
+from segdistill.training.folds import as_one
+from segdistill.training.prepare import Prepared, workers
+from segdistill.training.recordable import listeners, stages_asked
+
+Given = nn.Module | Teacher | Source | Callable[[Tensor], Tensor]
+"""What a caller may give as a teacher: a module, a source of answers for whole cases, or a function of images."""
+
+
+def teachers_of(
+    data: Prepared, student: nn.Module, given: Mapping[str, Given] | None = None, *, trust: bool = False
+) -> dict[str, Teacher]:
+    """All teachers of a recipe, by name.
+
+    Args:
+        given: by name what the caller brings, instead of what the recipe names.
+        trust: let files that teachers come from run code.
+
+    Raises:
+        SegdistillError: a teacher that is not there, or does not fit the data; the place in the recipe is named.
+    """
+    found = {
+        name: as_teacher(name, data, student, (given or {}).get(name), trust=trust)
+        for name in data.recipe.teachers
+    }
+    for name, teacher in found.items():
+        sites = 1 if teacher.learns else _sites_of(teacher)
+        if sites > 1:
+            raise SegdistillError(
+                f"teachers.{name}: its network adapts to {sites} sites, and a teacher from a run is not told the site "
+                "of an image; use one of domains: 1"
+            )
+    return found
+
+
+def _sites_of(teacher: Teacher) -> int:
+    """The most sites that a network of a teacher adapts to."""
+    if isinstance(teacher.whole_cases, Group):
+        return max(map(_sites_of, teacher.whole_cases.members))
+    network = teacher.network if teacher.whole_cases is None else teacher.whole_cases.network
+    return 1 if network is None else domains_of(network)
 
 
 def as_teacher(
-    name: str, data: Prepared, student: nn.Module, given: nn.Module | Teacher | None
-) -> Teacher:  # fmt: skip
-    """The teacher of that name: the caller's own network, the run that the recipe names, a peer or a moving average."""
+    name: str, data: Prepared, student: nn.Module, given: Given | None, *, trust: bool = False
+) -> Teacher:
+    """The teacher of that name: the caller's own, the model that the recipe names, a peer or a moving average."""
     section, plan = data.recipe.teachers[name], data.plan
     if isinstance(given, Teacher):
         return given
@@ -33,33 +79,154 @@ def as_teacher(
         average = Average(section.average.momentum, section.average.final)
         return Teacher(copy.deepcopy(student), section.weight, inputs=data.inputs, view=view, average=average)
     place = f"teachers.{name}"
-    named = (section.network or {}).get("inputs")
-    inputs = None if named is None else plan.numbers_of(named, f"{place}.network.inputs")
     if section.peer is not None:
-        peer = Peer(
-            section.peer.detach, None if section.peer.site is None else _site(section.peer.site, data, place)
-        )
-        if given is None and section.network is None:
-            if data.recipe.student["type"] == "python":
-                raise SegdistillError(
-                    f"{place}.network: is required, since the student is a network of your own"
-                )
-            given, inputs = build_network(data.recipe.student, data.facts, f"{place}.network"), data.inputs
-        if given is None:
-            given = network_of(section.network or {}, data, f"{place}.network")
-        return Teacher(given, section.weight, inputs=inputs, view=view, peer=peer)
+        return _peer(section, data, given, place, view)
     if given is not None:
-        classes = section.classes
-        labels = None if classes is None else own_run.label_map(
-            plan, _named(classes), plan.regions, classes, f"{place}.classes", Path(name)
-        )  # fmt: skip
-        return Teacher(given, section.weight, inputs=inputs, labels=labels, view=view)
+        return replace(_of_caller(given, section, data, name), view=view)
+    if section.path is not None:
+        models = _opened(section, place, trust)
+        members = [
+            replace(_brought(model, path, section, data, f"{place}.path"), weight=section.weight)
+            for path, model in models
+        ]
+        return replace(as_one(members, section, data, f"{place}.folds"), view=view)
     if section.run is None:
-        raise SegdistillError(f"{place}.run: is required (the folder of a run, from `segdistill train`)")
+        raise SegdistillError(
+            f"{place}.run: is required (the folder of a run, from `segdistill train`), or {place}.path (a trained "
+            "model of any other kind: `segdistill list sources`)"
+        )
     teacher = own_run.load(
-        section.run, plan, data.facts, name=name, weight=section.weight, classes=section.classes
-    )
+        section.run, plan, data.facts, place=f"{place}.run", slices=data.slices, weight=section.weight,
+        classes=section.classes,
+    )  # fmt: skip
     return replace(teacher, view=view)
+
+
+def _peer(
+    section: TeacherSection, data: Prepared, given: Given | None, place: str, view: View | None
+) -> Teacher:
+    assert section.peer is not None
+    named = (section.network or {}).get("inputs")
+    inputs = None if named is None else data.plan.numbers_of(named, f"{place}.network.inputs")
+    site = None if section.peer.site is None else _site(section.peer.site, data, place)
+    if given is None and section.network is None:
+        if data.recipe.student["type"] == "python":
+            raise SegdistillError(f"{place}.network: is required, since the student is a network of your own")
+        given, inputs = build_network(data.recipe.student, data.facts, f"{place}.network"), data.inputs
+    if given is None:
+        given = network_of(section.network or {}, data, f"{place}.network")
+    if not isinstance(given, nn.Module):
+        raise SegdistillError(f"{place}.peer: a peer is trained, so it has to be a torch.nn.Module")
+    return Teacher(given, section.weight, inputs=inputs, view=view, peer=Peer(section.peer.detach, site))
+
+
+def _opened(section: TeacherSection, place: str, trust: bool) -> list[tuple[Path, Source | nn.Module]]:
+    """Every model at the teacher's paths; of one that has folds, each by itself where `folds` is said."""
+    from segdistill.parts import build
+    from segdistill.teachers.sources import SOURCES, kind_of, opened, spread_out
+
+    found: list[tuple[Path, Source | nn.Module]] = []
+    for path in spread_out(section.paths, f"{place}.path"):
+        part = section.source or {"type": kind_of(path, f"{place}.path")}
+        made = build(SOURCES, part, f"{place}.source")
+        if section.folds is not None and hasattr(made, "each_fold"):
+            found += [(path, one.open(path, trust=trust)) for one in made.each_fold(path)]
+        else:
+            found.append((path, opened(path, part, f"{place}.path", trust=trust)))
+    return found
+
+
+def _of_caller(given: Given, section: TeacherSection, data: Prepared, name: str) -> Teacher:
+    assert not isinstance(given, Teacher)
+    model = given if isinstance(given, nn.Module | Source) else Function(given)
+    return replace(_brought(model, None, section, data, f"teachers.{name}"), weight=section.weight)
+
+
+def _brought(
+    model: Source | nn.Module, path: Path | None, section: TeacherSection, data: Prepared, place: str
+) -> Teacher:
+    """A model as a teacher for these data: its channels and classes found among those of the student."""
+    plan, named = data.plan, path or Path(place)
+    about = place.removesuffix(".path")
+    if isinstance(model, Planned) and section.sees is None and path is not None:
+        return own_run.load(path, plan, data.facts, place=place, slices=data.slices, classes=section.classes)
+    sees = section.sees
+    wanted = (section.network or {}).get("inputs") if sees is None else sees.inputs
+    if (
+        isinstance(model, nn.Module)
+        and sees is not None
+        and (sees.spacing or sees.channels or sees.patch_size)
+    ):
+        model = Planned(
+            model, _plan_of(section, data), tuple(sees.patch_size or data.facts.image_size), data.slices
+        )
+        wanted = list(model.channels)
+    known = list(plan.dataset.channels)
+    if isinstance(model, nn.Module):
+        model.eval()
+        classes, regions = _named(section.classes) if section.classes else plan.classes, plan.regions
+        labels = own_run.label_map(plan, classes, regions, section.classes, f"{about}.classes", named)
+        inputs = None if wanted is None else plan.numbers_of(wanted, f"{about}.sees.inputs")
+        if stages_asked(listeners(about.removeprefix("teachers."), data.recipe.terms)):
+            seen = len(plan.channels if inputs is None else inputs)
+            batch = getattr(model, "batch_size", None) or 1
+            named_by_shape(model, torch.zeros(batch, seen, *data.facts.image_size))
+        return Teacher(model, source=path, inputs=inputs, labels=labels)
+    channels = wanted or list(model.channels or known)
+    if model.channels is not None and len(channels) != len(model.channels):
+        raise SegdistillError(
+            f"{about}.sees.inputs: {len(channels)} channels, where {named} sees {len(model.channels)} "
+            f"({', '.join(model.channels)})"
+        )
+    for channel in channels:
+        if channel not in known:
+            raise SegdistillError(
+                f"{place}: {named} sees the image channel {channel!r}, the data have {', '.join(known)}; say by "
+                f"{about}.sees.inputs=[...] which of them it is to see, in its order "
+                f"({', '.join(model.channels or known)})"
+            )
+    theirs = model.classes or (_named(section.classes) if section.classes else plan.classes)
+    labels = own_run.label_map(
+        plan,
+        theirs,
+        model.regions if model.classes else plan.regions,
+        section.classes,
+        f"{about}.classes",
+        named,
+    )
+    return Teacher(
+        None, source=path, labels=labels, score=model.score, trained_on=tuple(model.trained_on), whole_cases=model,
+        channels=tuple(channels), apart="it has its own preprocessing",
+    )  # fmt: skip
+
+
+def _plan_of(section: TeacherSection, data: Prepared) -> Any:
+    """How a network without a record sees the images: the recipe's own way, but for what `sees` says."""
+    sees, own = section.sees, data.recipe.data
+    assert sees is not None
+    plan = make_plan(
+        data.dataset,
+        spacing=sees.spacing or data.plan.spacing,
+        crop=own.crop,
+        channels={**own.channels, **sees.channels},
+        interpolation=own.interpolation,
+        label_interpolation=own.label_interpolation,
+        statistics_cases=data.splits.train,
+        workers=workers(data.recipe),
+    )
+    return plan if sees.inputs is None else plan.seen_by(plan.numbers_of(sees.inputs, "sees.inputs"))
+
+
+class Function(nn.Module):
+    """A function of images as a network: it has no weights and no stage but its logits."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(batch, channel, *space) -> (batch, class, *space)."""
+        return self.function(image)
 
 
 def network_of(part: Mapping[str, Any], data: Prepared, place: str) -> nn.Module:

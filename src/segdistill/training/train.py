@@ -21,11 +21,13 @@ from segdistill.model import describe
 from segdistill.recipe import Recipe
 from segdistill.run import IfExists, Run
 from segdistill.teachers.teacher import Teacher
-from segdistill.training.assemble import assemble, supervised
+from segdistill.training.assemble import joined, student_of, supervised
 from segdistill.training.budget import tell, with_its_student
+from segdistill.training.knowledge import Knowledge, knowledge_of
 from segdistill.training.loop import fit
 from segdistill.training.precision import refuse_wrong_gradients
 from segdistill.training.prepare import Prepared, prepare, workers
+from segdistill.training.teachers import Given, teachers_of
 from segdistill.training.validation import Validation
 
 
@@ -35,7 +37,8 @@ def train(
     *,
     if_exists: IfExists = "fail",
     student: nn.Module | None = None,
-    teachers: Mapping[str, nn.Module | Teacher] | None = None,
+    teachers: Mapping[str, Given] | None = None,
+    trust: bool = False,
 ) -> Run:
     """Run a recipe: prepare the data, train the student with whatever teachers it has, keep everything in a folder.
 
@@ -44,6 +47,7 @@ def train(
         out: the run folder.
         if_exists: what to do where `out` exists: `fail`, `resume` or `overwrite`.
         student, teachers: networks of the caller's own, instead of what the recipe names.
+        trust: let files that teachers come from run code (MONAI bundles, torch.export programs, some pickles).
 
     Raises:
         SegdistillError: anything that the user can mend, before or during training; nothing is written over.
@@ -56,7 +60,10 @@ def train(
     with fabric.rank_zero_first():
         data = prepare(recipe, student=student)
     recipe = data.recipe
-    distiller = assemble(data, student=student, teachers=teachers, device=fabric.device)
+    student = student_of(data, student)
+    known = teachers_of(data, student, teachers, trust=trust)
+    knowledge = knowledge_of(data, student, known, fabric.device, shown=fabric.is_global_zero)
+    distiller = joined(data, student, knowledge.teachers, fabric.device)
     if fabric.device.type == "cpu" and recipe.train.precision in HALF:
         see_gradients(distiller, data, HALF[recipe.train.precision])
     with writing(fabric, recipe, Path(out), if_exists) as run:
@@ -64,9 +71,9 @@ def train(
         if run.finished:
             return run
         if fabric.is_global_zero:
-            record(run, data, distiller, asked)
+            record(run, data, distiller, asked, knowledge)
         fit(
-            fabric, run, recipe, distiller, data.patches(), validation(data),
+            fabric, run, recipe, distiller, data.patches(knowledge.entries), validation(data),
             iterations=recipe.train.iterations or max(1, len(data.splits.train) // recipe.data.batch_size),
             workers=loaders(recipe),
         )  # fmt: skip
@@ -114,7 +121,7 @@ def see_gradients(distiller: Distiller, data: Prepared, dtype: torch.dtype) -> N
     refuse_wrong_gradients(distiller.student, distiller.seen(example), dtype, "student")
     for name, peer in distiller.peers.items():
         seen = example if peer.inputs is None else example[:, list(peer.inputs)]
-        refuse_wrong_gradients(peer.network, seen, dtype, f"teachers.{name}")
+        refuse_wrong_gradients(peer.module, seen, dtype, f"teachers.{name}")
 
 
 @contextmanager
@@ -170,7 +177,9 @@ def must_be_the_same(run: Run, data: Prepared) -> None:
         )
 
 
-def record(run: Run, data: Prepared, distiller: Distiller, asked: Mapping[str, Any]) -> None:
+def record(
+    run: Run, data: Prepared, distiller: Distiller, asked: Mapping[str, Any], knowledge: Knowledge
+) -> None:
     """Write down what was decided, before the first step.
 
     Args:
@@ -193,6 +202,12 @@ def record(run: Run, data: Prepared, distiller: Distiller, asked: Mapping[str, A
         },
         sites=data.training_sites,
         learning={name: kind_of(teacher) for name, teacher in distiller.teachers.items() if teacher.learns},
+        knowledge={
+            name: {"cached": str(knowledge.entries[name].path)} if name in knowledge.entries else "online"
+            for name, teacher in distiller.teachers.items()
+            if not teacher.learns
+        },
+        taught_on=taught_on(distiller.teachers, data),
         status="training",
         **({} if weighed is None else {"budget": {"asked": dict(asked), "weighed": weighed}}),
     )
@@ -206,6 +221,8 @@ def record(run: Run, data: Prepared, distiller: Distiller, asked: Mapping[str, A
             f"data.sites finds one site in the names of the training cases ({data.training_sites[0]}), so nothing is "
             "learned between sites; say by data.sites where the site stands in a name"
         )
+    for text in knowledge.notes:
+        run.note(text)
     for row in distiller.pairing:
         run.log("pair", **row)
         own, other = f"{row['student_map']} of the student", f"{row['teacher_map']} of {row['teacher']}"
@@ -217,15 +234,19 @@ def record(run: Run, data: Prepared, distiller: Distiller, asked: Mapping[str, A
     if small:
         run.note(f"{len(small)} training images are smaller than the patches {list(patch)}: padded with 0")
     for name, teacher in distiller.teachers.items():
-        seen = (
-            set() if teacher.source is None else set(Run(teacher.source).splits.train) & set(data.splits.test)
-        )
+        seen = set(teacher.trained_on) & set(data.splits.test)
         if seen:
             run.warn(
                 f"teachers.{name} was trained on {len(seen)} of this run's test cases "
                 f"({', '.join(sorted(seen)[:3])}, ...): what the student scores on them is no evidence; "
                 "use the same data.splits for both"
             )
+
+
+def taught_on(teachers: Mapping[str, Teacher], data: Prepared) -> dict[str, list[str]]:
+    """By teacher, the cases of these data that it has learnt from, as far as is known."""
+    here = {case.id for case in data.dataset.cases}
+    return {name: found for name, each in teachers.items() if (found := sorted(here & set(each.trained_on)))}
 
 
 def exceeds(patch: Sequence[int], data: Prepared, case: str) -> bool:
@@ -238,8 +259,8 @@ def exceeds(patch: Sequence[int], data: Prepared, case: str) -> bool:
 def kind_of(teacher: Teacher) -> dict[str, Any]:
     """What a teacher is that learns meanwhile and has no folder."""
     kind = "peer" if teacher.peer is not None else "moving average of the student"
-    size = sum(p.numel() for p in teacher.network.parameters())
-    return {"kind": kind, "network": type(teacher.network).__name__, "parameters": size}
+    size = sum(p.numel() for p in teacher.module.parameters())
+    return {"kind": kind, "network": type(teacher.module).__name__, "parameters": size}
 
 
 def source_of(teacher: Teacher) -> str:

@@ -1,0 +1,1 @@
+"""Teachers that are one file: TorchScript, torch.export programs, ONNX."""
