@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from segdistill.cost.record import Cost, keep_cost
@@ -23,9 +23,8 @@ def finish(runs: Sequence[Run], out: Path | None = None) -> Report:
     """
     everyone = {run.path.resolve(): run for run in runs}
     for run in runs:
-        for source in run.info.get("teachers", {}).values():
-            path = Path(source)
-            if (path / "run.json").is_file():
+        for path in _teachers(run):
+            if (path / "run.json").is_file() and _data(Run.open(path)) == _data(run):
                 everyone.setdefault(path.resolve(), Run.open(path))
     known: dict[str, Cost] = {}
     for run in everyone.values():
@@ -38,3 +37,16 @@ def finish(runs: Sequence[Run], out: Path | None = None) -> Report:
         same = json.dumps(made, sort_keys=True)
         known[same] = keep_cost(run, known.get(same))
     return build([run.path for run in everyone.values()], out or runs[0].path)
+
+
+def _data(run: Run) -> str | None:
+    """The name of a run's data; a teacher that learnt on others has no figures to set beside these."""
+    name: str | None = run.info.get("dataset", {}).get("name")
+    return name
+
+
+def _teachers(run: Run) -> Iterator[Path]:
+    """Where a run's teachers lie; of one that is several models, each of them."""
+    groups = run.info.get("groups", {})
+    for name, source in run.info.get("teachers", {}).items():
+        yield from map(Path, groups[name]["members"] if name in groups else [source])

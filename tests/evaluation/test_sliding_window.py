@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from segdistill.data.slices import Slices
 from segdistill.errors import SegdistillError
-from segdistill.evaluation.sliding_window import evaluating, predict_logits
+from segdistill.evaluation.sliding_window import evaluating, predict_logits, predict_maps, strides_of
+from segdistill.networks.stages import name_stages
 
 
 class Pointwise(nn.Module):
@@ -184,3 +185,107 @@ def test_outputs_that_are_no_logit_maps_are_refused() -> None:
 
     with pytest.raises(SegdistillError, match=r"must return a tensor of logits.*got str"):
         predict_logits(Named(), random_image(1, 4, 4), (4, 4))
+
+
+class Blocks(nn.Module):
+    """Maps at several strides of which each voxel sees its own block alone, so that windows cannot matter."""
+
+    def __init__(self, *strides: tuple[int, ...], channels: int = 2) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        convolution = {2: nn.Conv2d, 3: nn.Conv3d}[len(strides[0])]
+        self.names = {f"encoder/{max(stride)}": f"maps.{n}" for n, stride in enumerate(strides)}
+        self.maps = nn.ModuleList(convolution(channels, 3 + n, s, stride=s) for n, s in enumerate(strides))
+        self.out = convolution(channels, 2, 1)
+        name_stages(self, self.names)
+
+    def forward(self, image: Tensor) -> Tensor:
+        for each in self.maps:
+            each(image)
+        return self.out(image)
+
+    def whole(self, image: np.ndarray, strides: dict[str, tuple[int, ...]]) -> dict[str, Tensor]:
+        """What it says of the whole image, padded with 0 at the end as far as each map needs."""
+        told = {"logits": self.out(torch.from_numpy(image)[None])[0].detach()}
+        for (name, stride), layer in zip(strides.items(), self.maps, strict=True):
+            more = [(0, -n % step) for n, step in zip(image.shape[1:], stride, strict=True)]
+            told[name] = layer(torch.from_numpy(np.pad(image, [(0, 0), *more]))[None])[0].detach()
+        return told
+
+
+STRIDED = [
+    ((19, 13), (8, 8), ((2, 2), (4, 4))),
+    ((19, 13), (8, 12), ((1, 4), (4, 6))),
+    ((3, 21), (8, 8), ((8, 8),)),
+    ((11, 9, 14), (4, 4, 8), ((1, 2, 2), (2, 4, 4))),
+    ((8, 8, 8), (8, 8, 8), ((2, 2, 2), (4, 4, 4))),
+    ((9, 5, 7), (6, 6, 6), ((2, 2, 2), (3, 3, 3))),
+]
+
+
+@pytest.mark.parametrize("overlap", [0.0, 0.5, 0.7])
+@pytest.mark.parametrize(("shape", "patch", "strides"), STRIDED)
+def test_maps_over_several_windows_are_those_of_the_whole_image(
+    shape: tuple[int, ...], patch: tuple[int, ...], strides: tuple[tuple[int, ...], ...], overlap: float
+) -> None:
+    network, image = Blocks(*strides), random_image(2, *shape)
+    found = strides_of(network, torch.zeros(1, 2, *patch), list(network.names))
+    assert tuple(found.values()) == strides
+    told = predict_maps(network, image, patch, found, overlap=overlap)
+    expected = network.whole(image, found)
+    assert told.keys() == expected.keys()
+    for name, each in expected.items():
+        assert told[name].dtype == torch.float32 and told[name].is_contiguous()
+        torch.testing.assert_close(told[name], each, atol=1e-5, rtol=1e-5)
+
+
+def test_maps_of_slices_lie_on_the_grid_of_the_volume() -> None:
+    network, image = Blocks((2, 4)), random_image(2, 7, 5, 6)
+    told = predict_maps(network, image, (4, 4), {"encoder/4": (2, 4)}, slices=Slices(axis=1))
+    assert told["logits"].shape == (2, 7, 5, 6) and told["encoder/4"].shape == (3, 4, 5, 2)
+    for index in range(5):
+        alone = network.whole(np.ascontiguousarray(image[:, :, index]), {"encoder/4": (2, 4)})
+        torch.testing.assert_close(told["encoder/4"][:, :, index], alone["encoder/4"])
+
+
+def test_mirroring_is_for_logits_and_stages_are_of_the_image_as_it_is() -> None:
+    class Both(Position):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = nn.Identity()
+
+        def forward(self, image: Tensor) -> Tensor:
+            return super().forward(self.inner(image))
+
+    network, image = name_stages(Both(), {"encoder/1": "inner"}), random_image(1, 6, 5)
+    told = predict_maps(network, image, (6, 5), {"encoder/1": (1, 1)}, mirror=True)
+    np.testing.assert_allclose(told["encoder/1"].numpy(), image, rtol=1e-6)
+    torch.testing.assert_close(told["logits"], predict_logits(Position(), image, (6, 5), mirror=True))
+
+
+def test_a_change_of_channels_is_applied_to_its_stage_alone() -> None:
+    network, image = Blocks((2, 2), (4, 4)), random_image(2, 13, 9)
+    strides = {"encoder/2": (2, 2), "encoder/4": (4, 4)}
+    told = predict_maps(
+        network, image, (8, 8), strides, change={"encoder/4": lambda feature: feature[:, :1] * 2}
+    )
+    expected = network.whole(image, strides)
+    torch.testing.assert_close(told["encoder/4"], 2 * expected["encoder/4"][:1], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(told["encoder/2"], expected["encoder/2"], atol=1e-5, rtol=1e-5)
+
+
+def test_stages_that_cannot_be_told_of_a_whole_image() -> None:
+    class Uneven(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = nn.Conv2d(1, 1, 3)
+
+        def forward(self, image: Tensor) -> Tensor:
+            self.inner(image)
+            return image
+
+    network = name_stages(Uneven(), {"encoder/1": "inner"})
+    with pytest.raises(SegdistillError, match=r"'encoder/1' has maps of \[6, 6\] for windows of \[8, 8\]"):
+        strides_of(network, torch.zeros(1, 1, 8, 8), ["encoder/1"])
+    with pytest.raises(SegdistillError, match="no stage 'encoder/2'"):
+        strides_of(network, torch.zeros(1, 1, 8, 8), ["encoder/2"])

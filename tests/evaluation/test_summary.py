@@ -11,7 +11,7 @@ import pytest
 
 from segdistill.errors import SegdistillError
 from segdistill.evaluation.metrics import METRICS, case_metrics
-from segdistill.evaluation.summary import case_values, summarise
+from segdistill.evaluation.summary import case_values, summaries, summarise
 
 
 def row(
@@ -115,3 +115,12 @@ def test_rows_of_case_metrics_go_straight_in() -> None:
     assert summary["a"]["dice"]["mean"] == 1
     assert summary["b"]["dice"]["both_empty"] == 1
     assert summary["mean"]["dice"]["mean"] == 1
+
+
+def test_leaking_cases_are_summed_up_with_and_without() -> None:
+    marked = [one | ({"leaking": True} if one["case"] in ("p1", "p4") else {}) for one in ROWS]
+    found = summaries(marked)
+    assert found["summary"] == summarise(ROWS)  # the mark is no metric
+    assert found["summary_without_leaks"] == summarise([one for one in ROWS if one["case"] in ("p2", "p3")])
+    assert summaries(ROWS).keys() == {"summary"}
+    assert summaries([one | {"leaking": True} for one in ROWS]).keys() == {"summary"}  # there are no others

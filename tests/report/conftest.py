@@ -126,8 +126,9 @@ def write_run(
     dataset: str = "Dataset900_Made",
     ellipsoid: float = 0.5,
     split: str = "test",
+    more: dict[str, Any] | None = None,
 ) -> Path:
-    """A complete run folder."""
+    """A complete run folder; `more` goes into run.json."""
     path.mkdir(parents=True)
     recipe = {
         "name": method,
@@ -148,7 +149,7 @@ def write_run(
     }
     about |= {"command": f"segdistill train {method} train.seed={seed}", "teachers": teachers or {}}
     about |= {"dataset": {"name": dataset, "fingerprint": "0123abcd"}}
-    (path / "run.json").write_text(json.dumps(about))
+    (path / "run.json").write_text(json.dumps(about | (more or {})))
     default = {"train": list(CASES[:6]), "validation": list(CASES[6:8]), "test": list(TEST)}
     (path / "splits.json").write_text(json.dumps(splits or default))
     rng = np.random.default_rng(seed)

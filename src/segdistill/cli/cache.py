@@ -96,7 +96,7 @@ def info_command(root: Root = None, as_json: AsJson = False) -> None:
         error = f"{logits}, off by {one.error:.3g} at most" if one.error is not None else ""
         table.add_row(
             f"{one.store.name}/{one.path.name}",
-            ", ".join(one.told.get("maps") or ()),
+            ", ".join(maps) if isinstance(maps := one.told.get("maps"), dict) else "",
             str(one.cases),
             in_bytes(one.bytes),
             f"{one.days:.1f}",

@@ -33,7 +33,8 @@ def evaluate_command(
 
     Dice, IoU, HD95, ASSD, NSD at the recipe's tolerance and RVD, with spacing; beside them what an all-background
     answer scores (and, for one-class volumes, an ellipsoid on the image's centre). Where reference and prediction are
-    both empty a case is counted apart, not averaged. Everything is in RUN/metrics.json.
+    both empty a case is counted apart, not averaged. Cases that a teacher had learnt from are marked, and summed up
+    apart. Everything is in RUN/metrics.json.
 
     **Example**
 
@@ -45,13 +46,18 @@ def evaluate_command(
     from segdistill.evaluation.evaluate import evaluate
 
     if not opened.finished:
-        told = f"warning: {run} is not finished; these are the figures of its best checkpoint so far"
-        Console(stderr=True).print(told, style="yellow", highlight=False, markup=False)
+        _warn(f"{run} is not finished; these are the figures of its best checkpoint so far")
     result = evaluate(opened, subset=subset, device=device, predictions=predictions)
+    cases = len({row["case"] for row in result["cases"]})
+    for teacher, learnt in result.get("leaks", {}).items():
+        _warn(
+            f"teacher {teacher} had learnt from {len(learnt)} of these {cases} cases "
+            f"({', '.join(learnt[:3])}{', ...' if len(learnt) > 3 else ''}); what the student scores on them is no "
+            "evidence"
+        )
     if as_json:
         print(json.dumps(result))
         return
-    cases = len({row["case"] for row in result["cases"]})
     table = Table(
         title=f"{run.name}: {cases} {result['split']} cases, mean ± standard deviation over cases",
         title_justify="left",
@@ -59,9 +65,10 @@ def evaluate_command(
     table.add_column("")
     for title in SHOWN.values():
         table.add_column(title, justify="right")
-    answers = {"": result["summary"]} | {
-        name: found["summary"] for name, found in result["baselines"].items()
-    }
+    answers = {"": result["summary"]}
+    if "summary_without_leaks" in result:
+        answers["without leaking cases"] = result["summary_without_leaks"]
+    answers |= {name: found["summary"] for name, found in result["baselines"].items()}
     for answer, summary in answers.items():
         for name, metrics in summary.items():
             if name != "mean" or len(result["classes"]) > 1:
@@ -70,6 +77,12 @@ def evaluate_command(
                     *map(_shown, _numbers(metrics)),
                 )
     Console().print(table)
+
+
+def _warn(told: str) -> None:
+    Console(stderr=True).print(
+        f"warning: {told}", style="yellow", highlight=False, markup=False, soft_wrap=True
+    )
 
 
 def _numbers(metrics: dict[str, dict[str, float | None]]) -> list[dict[str, float | None]]:

@@ -73,7 +73,7 @@ def inspect_command(
         "channels": found.channels and ", ".join(found.channels),
         "classes": found.classes and ", ".join(found.classes) + (" (overlapping)" if found.regions else ""),
         "window": found.window and " x ".join(map(str, found.window)),
-        "validation Dice": found.score and f"{found.score:.3f}",
+        "validation Dice": None if found.score is None else f"{found.score:.3f}",
         "trained on": f"{found.trained_on} cases" if found.trained_on else None,
     }
     for key, value in facts.items():

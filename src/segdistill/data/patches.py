@@ -74,14 +74,14 @@ class Place:
 
 
 def cut(array: np.ndarray, start: Sequence[int], size: Sequence[int]) -> np.ndarray:
-    """The part of `array` (channels, *space) that begins at `start`; 0 where it lies outside. A copy."""
+    """The part of `array` (channels, *space) that begins at `start`; 0 where it lies outside. A view where possible."""
     inside = [
         (max(s, 0), max(min(s + n, limit), 0))
         for s, n, limit in zip(start, size, array.shape[1:], strict=True)
     ]
     part = array[(slice(None), *(slice(low, high) for low, high in inside))]
     if part.shape[1:] == tuple(size):
-        return np.array(part)
+        return np.asarray(part)
     out = np.zeros((len(array), *size), dtype=array.dtype)
     into = (slice(low - s, max(high - s, low - s)) for (low, high), s in zip(inside, start, strict=True))
     out[(slice(None), *into)] = part
@@ -235,8 +235,8 @@ class Patches:
             rng = np.random.default_rng((self.seed, number, 2))
             image = self.augmentation.change_intensity(image, rng)
         sample: dict[str, Any] = {
-            "image": np.ascontiguousarray(image, dtype=np.float32),
-            "label": np.ascontiguousarray(label, dtype=np.int16),
+            "image": np.array(image, np.float32, order="C"),
+            "label": np.array(label, np.int16, order="C"),
         }
         if self._by_site:
             unknown = case.label is None  # an image without label is of no site that we know
@@ -256,7 +256,7 @@ class Patches:
             if place.drawn.matrix is not None:  # scipy interpolates nothing in half precision
                 piece = piece.astype(np.float32)
             values = apply_geometric(piece, place.drawn, order=1)
-            told[name] = np.ascontiguousarray(values, dtype=np.float16)
+            told[name] = np.array(values, np.float16, order="C")  # out of the mapped file, once
         return told
 
     def _across(self, stride: Sequence[int]) -> tuple[int, ...]:

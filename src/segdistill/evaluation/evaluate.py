@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,7 +19,7 @@ from segdistill.errors import SegdistillError
 from segdistill.evaluation.baselines import all_background, centred_ellipsoid
 from segdistill.evaluation.metrics import IGNORE, case_metrics
 from segdistill.evaluation.predict import Predictor
-from segdistill.evaluation.summary import summarise
+from segdistill.evaluation.summary import LEAKING, summaries
 from segdistill.progress import track
 from segdistill.run import Run
 
@@ -44,7 +44,9 @@ def evaluate(
         predictions: keep the masks, on the original grids, in predictions/.
 
     Returns:
-        What metrics.json holds: rows a case and class, their summary, and the same for the baselines.
+        What metrics.json holds: rows a case and class, their summary, and the same for the baselines. Where a teacher
+        had learnt from some of the cases, `leaks` names it and them, their rows are marked as leaking, and a summary
+        without them stands beside that of all.
 
     Raises:
         SegdistillError: no such cases, or data that is no longer there.
@@ -57,6 +59,8 @@ def evaluate(
         raise SegdistillError(
             f"{run.path} has no {subset} cases (see its splits.json); ask for --subset validation"
         )
+    leaks = leaks_of(run, ids)
+    leaking = {case for cases in leaks.values() for case in cases}
     predictor = Predictor.of(run, network=network, device=device)
     rows: Rows = []
     naive: dict[str, Rows] = {"all_background": []}
@@ -70,7 +74,7 @@ def evaluate(
         answer = (
             predictor.write(case.images, out, site) if predictions else predictor.classes(case.images, site)
         )
-        score = scorer(case, predictor.plan.dataset, run)
+        score = scorer(case, predictor.plan.dataset, run, name in leaking)
         rows += score(answer)
         naive["all_background"] += score(all_background(answer))
         if ellipsoid:
@@ -81,9 +85,10 @@ def evaluate(
         "split": subset,
         "classes": list(predictor.plan.classes),
         "tolerance_mm": run.recipe.evaluate.tolerance_mm,
+        **({"leaks": leaks} if leaks else {}),
         "cases": rows,
-        "summary": summarise(rows),
-        "baselines": {key: {"cases": found, "summary": summarise(found)} for key, found in naive.items()},
+        **summaries(rows),
+        "baselines": {key: {"cases": found, **summaries(found)} for key, found in naive.items()},
     }
     write_json(run.file("metrics.json" if subset == evidence else f"metrics_{subset}.json"), result)
     return result
@@ -101,18 +106,26 @@ def dataset_of(run: Run) -> Dataset:
         raise SegdistillError(f"{run.file('recipe.yaml')}, data.path: {error}") from error
 
 
-def scorer(case: Case, dataset: Dataset, run: Run) -> Callable[[np.ndarray], Rows]:
-    """A function from an answer for this case to its rows."""
+def leaks_of(run: Run, cases: Iterable[str]) -> dict[str, list[str]]:
+    """By teacher, those of the cases that it had learnt from before it taught the run, as far as is known."""
+    asked = set(cases)
+    found = {name: sorted(asked & set(learnt)) for name, learnt in run.info.get("taught_on", {}).items()}
+    return {name: those for name, those in found.items() if those}
+
+
+def scorer(case: Case, dataset: Dataset, run: Run, leaking: bool) -> Callable[[np.ndarray], Rows]:
+    """A function from an answer for this case to its rows; they are marked where the case leaks."""
     assert case.label is not None
     grid = read_geometry(case.images[0])
     reference = read_classes(case.label, dataset, case.images[0], grid)
     if run.recipe.evaluate.slices == "foreground":
         reference = _foreground_slices(reference, run, grid)
     tolerance = run.recipe.evaluate.tolerance_mm
+    mark = {LEAKING: True} if leaking else {}
 
     def score(answer: np.ndarray) -> Rows:
         found = case_metrics(answer, reference, grid.spacing, dataset.classes, dataset.regions, tolerance)
-        return [{"case": case.id} | row for row in found]
+        return [{"case": case.id, **row, **mark} for row in found]
 
     return score
 

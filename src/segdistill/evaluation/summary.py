@@ -9,7 +9,9 @@ from typing import Any
 
 from segdistill.errors import SegdistillError
 
-NOT_METRICS = ("class", "case", "reference_voxels", "prediction_voxels")
+LEAKING = "leaking"
+"""In a row: a teacher of the run had learnt from the case."""
+NOT_METRICS = ("class", "case", "reference_voxels", "prediction_voxels", LEAKING)
 """What a row holds beside metrics."""
 
 Row = Mapping[str, Any]
@@ -35,6 +37,13 @@ def summarise(rows: Sequence[Row]) -> dict[str, dict[str, dict[str, float | int 
         )
     summary = {name: _by_metric([[row] for row in rows if row["class"] == name]) for name in names}
     return summary | {"mean": _by_metric(list(_by_case(rows).values()))}
+
+
+def summaries(rows: Sequence[Row]) -> dict[str, Any]:
+    """`summary` of all rows and, where some of the cases leak, `summary_without_leaks` of the others."""
+    clean = [row for row in rows if not row.get(LEAKING)]
+    apart = {"summary_without_leaks": summarise(clean)} if 0 < len(clean) < len(rows) else {}
+    return {"summary": summarise(rows), **apart}
 
 
 def case_values(rows: Iterable[Row], metric: str, class_name: str | None = None) -> dict[str, float | None]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
 from segdistill.report import baseline
-from segdistill.report.evidence import Evidence
+from segdistill.report.evidence import Evidence, Missing
+from segdistill.report.leaks import MARK
 from segdistill.report.verdict import compare, outcome
 from segdistill.report.words import count, fixed, listing, points
 
@@ -61,7 +62,9 @@ def leak(evidence: Evidence) -> Iterator[Caution]:
         for model in [member for member in members if member is not None]:
             for run in model.runs:
                 for split, found in (("train", trained), ("validation", selected)):
-                    if run.split != split:
+                    # What several models as one have learnt from is told by `leak_of_others`.
+                    apart = split == "train" and run.path.resolve() in evidence.members
+                    if run.split != split and not apart:
                         seen = tested & set(run.splits.get(split, ()))
                         found.setdefault(model.short, set()).update(seen)
     for short, cases in trained.items():
@@ -70,6 +73,7 @@ def leak(evidence: Evidence) -> Iterator[Caution]:
                 f"{short} was trained on {count(len(cases), 'case')} that students here are scored on "
                 f"({listing(sorted(cases))}). What it scores, and what it taught about them, is too good to "
                 "be evidence; train it again with the splits.json of the student."
+                f"{_fate(evidence, short)}"
             )
             yield Caution("serious", "Leak", text)
     for short, cases in selected.items():
@@ -81,14 +85,55 @@ def leak(evidence: Evidence) -> Iterator[Caution]:
             yield Caution("note", "Selected on scored cases", text)
 
 
+def leak_of_others(evidence: Evidence) -> Iterator[Caution]:
+    """Scored cases that a teacher without a row had learnt from: another tool's model, or several that are one."""
+    for model in evidence.of("distilled"):
+        for told in (told for told in evidence.leaks_of(model) if not told.has_row):
+            scored = len({case for run in model.evaluated if run.scores for case in run.scores.cases})
+            why = "What it scores on them is no evidence; choose test cases that no teacher has seen."
+            if told.out_of_fold:
+                why = (
+                    "With folds: out_of_fold that is so in every cross-validated figure, and only cases outside all "
+                    "folds are evidence: name them by data.splits.test, the same for the teachers and the student."
+                )
+            text = (
+                f"{model.short} was taught by {told.teacher}, which had learnt from {len(told.cases)} of the {scored} "
+                f"scored {evidence.noun}s ({listing(told.cases)}). {why}{_fate(evidence, told.teacher)}"
+            )
+            yield Caution("serious", "Leak", text)
+
+
+def _fate(evidence: Evidence, teacher: str) -> str:
+    """What the report does with the cases that a teacher had learnt from."""
+    students = [m for m in evidence.models if teacher in (leak.teacher for leak in evidence.leaks_of(m))]
+    if not students:
+        return ""
+    if any(evidence.tainted(student) for student in students):
+        return f" Figures over such cases alone are marked {MARK}."
+    return " Such cases are left out of all means and comparisons here."
+
+
 def unknown_teacher(evidence: Evidence) -> Iterator[Caution]:
     """Teachers that cannot be compared with or checked for leaks."""
-    for run, names in evidence.missing_teachers.items():
-        text = (
-            f"{run} was taught by {listing(names)}, of which there is no run folder where run.json says. It "
-            "is not in the tables, and whether it was trained on the scored cases cannot be checked."
-        )
-        yield Caution("note", "Teacher not found", text)
+    for run, missing in evidence.missing_teachers.items():
+        gone = [teacher for teacher in missing if not teacher.what]
+        if gone:
+            text = (
+                f"{run} was taught by {listing([one.name for one in gone])}, of which there is no run folder where "
+                f"run.json says. It is not in the tables{_unchecked(gone)}."
+            )
+            yield Caution("note", "Teacher not found", text)
+    everyone = {teacher: None for missing in evidence.missing_teachers.values() for teacher in missing}
+    for teacher in (teacher for teacher in everyone if teacher.what):
+        taught = [run for run, missing in evidence.missing_teachers.items() if teacher in missing]
+        who = f"{listing(taught)} {'was' if len(taught) == 1 else 'were'} taught by {teacher.name}"
+        text = f"{who}, {teacher.what}, which is not scored here{_unchecked([teacher])}."
+        yield Caution("note", "Teacher not scored", text)
+
+
+def _unchecked(teachers: Sequence[Missing]) -> str:
+    told = all(teacher.told for teacher in teachers)
+    return "" if told else ", and whether it was trained on the scored cases cannot be checked"
 
 
 def no_baseline(evidence: Evidence) -> Iterator[Caution]:
@@ -188,13 +233,14 @@ def unequal_cases(evidence: Evidence) -> Iterator[Caution]:
     """Runs that were scored on different cases."""
     lists = {run.name: set(run.scores.cases) for run in evidence.runs if run.scores}
     everything = set().union(*lists.values())
+    shared = set.intersection(*lists.values()) if lists else set()
     if all(cases == everything for cases in lists.values()):
         return
     sizes = listing([f"{name}: {len(cases)}" for name, cases in lists.items()])
-    if evidence.cases:
-        left_out = sorted(everything - set(evidence.cases))
+    if shared:
+        left_out = sorted(everything - shared)
         text = (
-            f"All figures are over the {count(len(evidence.cases), 'case')} that all runs share; "
+            f"All figures are over the {count(len(shared), 'case')} that all runs share; "
             f"{len(left_out)} left out ({listing(left_out)}). Cases of each run: {sizes}."
         )
         yield Caution("note", "Unequal case lists", text)
@@ -259,9 +305,9 @@ def twin_runs(evidence: Evidence) -> Iterator[Caution]:
 
 
 CHECKS: tuple[Callable[[Evidence], Iterator[Caution]], ...] = (
-    *(no_test_cases, leak, no_baseline, unequal_budgets, weak_teacher, unfinished, unequal_cases),
-    *(unknown_teacher, one_seed, few_cases, silent_term, other_preprocessing, unequal_inputs),
-    *(undefined_scores, several_comparisons, twin_runs),
+    *(no_test_cases, leak, leak_of_others, no_baseline, unequal_budgets, weak_teacher, unfinished),
+    *(unequal_cases, unknown_teacher, one_seed, few_cases, silent_term, other_preprocessing),
+    *(unequal_inputs, undefined_scores, several_comparisons, twin_runs),
 )
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from segdistill.errors import SegdistillError
 from segdistill.evaluation.statistics import average_seeds
 from segdistill.report import likeness
+from segdistill.report.leaks import Leak, cases_in, clean, learnt_cases, merged
+from segdistill.report.origins import origin, run_folder
 from segdistill.report.run_folder import Cost, RunRecord, is_run, read_run
 from segdistill.report.scores import Scores, mean, spread
 
@@ -76,14 +78,27 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class Missing:
+    """A teacher that has no row."""
+
+    name: str
+    what: str  # in words; empty where nothing is there any more
+    told: bool  # whether it is known what it had learnt from
+
+
+@dataclass(frozen=True)
 class Evidence:
     """All that the report says is computed from this."""
 
     models: tuple[Model, ...]
     comparisons: tuple[Comparison, ...]
     baselines: Mapping[str, Scores]
-    cases: tuple[str, ...]  # those that every model has scores of; empty where there are none
-    missing_teachers: Mapping[str, tuple[str, ...]]  # run name -> teachers whose folder is not there
+    cases: tuple[
+        str, ...
+    ]  # that all models have scores of and no teacher had learnt from; empty without such
+    missing_teachers: Mapping[str, tuple[Missing, ...]]  # run name -> teachers that are no run folder
+    leaks: Mapping[Path, tuple[Leak, ...]] = field(default_factory=dict)  # by the path of a run
+    members: frozenset[Path] = frozenset()  # runs that taught only together with others, as one teacher
 
     def of(self, role: str) -> tuple[Model, ...]:
         return tuple(model for model in self.models if model.role == role)
@@ -113,15 +128,41 @@ class Evidence:
 
     @property
     def headline(self) -> Comparison | None:
-        """The distilled student that overlays and worst cases are of: the one with the highest Dice."""
+        """The distilled student that overlays and worst cases are of: the first in rank."""
         judged = [c for c in self.comparisons if c.student.evaluated]
-        return max(judged, key=lambda c: self.dice(c.student), default=None)
+        return max(judged, key=lambda c: self.rank(c.student), default=None)
+
+    def leaks_of(self, *models: Model) -> tuple[Leak, ...]:
+        """The leaks of all runs of these models, by teacher."""
+        runs = [run for model in models for run in model.runs]
+        return merged(leak for run in runs for leak in self.leaks.get(run.path, ()))
+
+    def leaking(self, *models: Model) -> frozenset[str]:
+        """The scored cases of these models that any teacher of theirs had learnt from."""
+        return cases_in(self.leaks_of(*models))
 
     def cases_of(self, *models: Model) -> tuple[str, ...]:
-        """The cases to compare these models on: those all models share, else those that these share."""
-        if self.cases:
-            return self.cases
-        return shared_cases(run.scores for model in models for run in model.evaluated if run.scores)
+        """The cases to compare these models on: those all models share, else those that these share.
+
+        Cases that a teacher of theirs had learnt from are left out, unless there are no others.
+        """
+        shared = shared_cases(run.scores for model in models for run in model.evaluated if run.scores)
+        cases, leaking = self.cases or shared, self.leaking(*models)
+        return tuple(case for case in cases if case not in leaking) or cases
+
+    def tainted(self, *models: Model) -> bool:
+        """Whether a teacher had learnt from every case that these models are compared on: no evidence, then."""
+        return not self.leaking(*models).isdisjoint(self.cases_of(*models))
+
+    def left_out(self, *models: Model) -> tuple[str, ...]:
+        """Cases that these models have scores of, left out because a teacher had learnt from them."""
+        shared = shared_cases(run.scores for model in models for run in model.evaluated if run.scores)
+        dropped = self.leaking(*self.models) - set(self.cases_of(*models))
+        return tuple(case for case in shared if case in dropped)
+
+    def rank(self, model: Model) -> tuple[bool, float]:
+        """To put students in order, the last first: those whose figures are evidence, then by Dice."""
+        return not self.tainted(model), self.dice(model)
 
     def dice(self, model: Model) -> float:
         """The mean Dice of a model, to put models in order; -1 where it has none."""
@@ -142,15 +183,16 @@ def gather(folders: Sequence[Path]) -> Evidence:
             f"These runs are on different data sets ({', '.join(sorted(names))}); "
             "a comparison needs the same cases: make one report for each data set"
         )
-    missing: dict[str, tuple[str, ...]] = {}
+    missing: dict[str, tuple[Missing, ...]] = {}
     known = {run.path.resolve(): run for run in runs}
-    taught_by: dict[Path, list[RunRecord]] = {}
+    by_name: dict[Path, dict[str, list[RunRecord]]] = {}
     for run in list(runs):
         found, lost = _teachers(run, known, names)
-        taught_by[run.path.resolve()] = found
+        by_name[run.path.resolve()] = found
         if lost:
             missing[run.name] = tuple(lost)
     runs = list(known.values())
+    taught_by = {path: [one for those in found.values() for one in those] for path, found in by_name.items()}
     teacher_paths = {run.path.resolve() for found in taught_by.values() for run in found}
     groups: dict[str, list[RunRecord]] = {}
     for run in runs:
@@ -160,14 +202,18 @@ def gather(folders: Sequence[Path]) -> Evidence:
     for run in runs:
         for name, answer in run.baselines.items():
             baselines.setdefault(name, {}).update(answer.values)
+    leaks = {run.path: _leaks(run, by_name.get(path, {}), models) for path, run in known.items()}
+    leaking = [cases_in(leak for run in model.runs for leak in leaks[run.path]) for model in models]
     evidence = Evidence(
         models=models,
         comparisons=tuple(
             _compare(model, models, taught_by) for model in models if model.role == "distilled"
         ),
         baselines={name: Scores(values) for name, values in baselines.items()},
-        cases=shared_cases(run.scores for run in runs if run.scores),
+        cases=clean(shared_cases(run.scores for run in runs if run.scores), leaking),
         missing_teachers=missing,
+        leaks=leaks,
+        members=_members(runs, by_name),
     )
     return replace(evidence, comparisons=tuple(_best_first(c, evidence) for c in evidence.comparisons))
 
@@ -193,21 +239,52 @@ def _expand(folders: Sequence[Path]) -> list[Path]:
 
 def _teachers(
     run: RunRecord, known: dict[Path, RunRecord], datasets: set[str]
-) -> tuple[list[RunRecord], list[str]]:
-    """The runs that taught `run` (added to `known` where they were not given), and those not found."""
-    found, lost = [], []
-    for name, source in run.teachers.items():
-        places = [Path(source), run.path.parent / source, run.path.parent / Path(source).name]
-        place = next((p.resolve() for p in places if source and is_run(p)), None)
-        if place is not None and place not in known:
-            teacher = read_run(place)
-            if not datasets or not teacher.dataset or teacher.dataset in datasets:
-                known[place] = teacher
-        if place in known:
-            found.append(known[place])
+) -> tuple[dict[str, list[RunRecord]], list[Missing]]:
+    """The runs that taught `run`, by teacher (added to `known` where they were not given), and who is no run here."""
+    found: dict[str, list[RunRecord]] = {}
+    lost: dict[Missing, None] = {}
+    for name in run.teachers:
+        for place in run.places(name):
+            folder = run_folder(run, place)
+            if folder is not None and folder not in known:
+                teacher = read_run(folder)
+                if not datasets or not teacher.dataset or teacher.dataset in datasets:
+                    known[folder] = teacher
+            if folder in known:
+                found.setdefault(name, []).append(known[folder])
+            else:
+                told = f"{name} ({Path(place).name})" if len(set(run.places(name))) > 1 else name
+                lost[Missing(told, origin(run, name, place), name in run.taught_on)] = None
+    return found, list(lost)
+
+
+def _leaks(
+    run: RunRecord, teachers: Mapping[str, list[RunRecord]], models: Sequence[Model]
+) -> tuple[Leak, ...]:
+    """The leaks of a run; a teacher that is one run here is called as in the tables, any other by what it is."""
+    found = []
+    for name, cases in learnt_cases(run, teachers).items():
+        group, folders = run.groups.get(name), teachers.get(name, [])
+        if group is not None:
+            lie_in = "" if folders else origin(run, name, group.places[0])
+            told = f"{len(group.places)} models" + (f" from {lie_in}" if lie_in else "")
+            found.append(Leak(f"{name} ({told})", cases, out_of_fold=group.out_of_fold))
+        elif short := next((model.short for model in models if folders and folders[0] in model.runs), ""):
+            found.append(Leak(short, cases, has_row=True))
         else:
-            lost.append(name)
-    return found, lost
+            told = f"{name} ({origin(run, name, run.teachers.get(name, '')) or 'not found'})"
+            found.append(Leak(told, cases))
+    return tuple(found)
+
+
+def _members(
+    runs: Sequence[RunRecord], by_name: Mapping[Path, Mapping[str, list[RunRecord]]]
+) -> frozenset[Path]:
+    together, apart = set[Path](), set[Path]()
+    for run in runs:
+        for name, teachers in by_name.get(run.path.resolve(), {}).items():
+            (together if name in run.groups else apart).update(one.path.resolve() for one in teachers)
+    return frozenset(together - apart)
 
 
 def _named(groups: list[list[RunRecord]], teacher_paths: set[Path]) -> tuple[Model, ...]:

@@ -67,7 +67,7 @@ def _settings(teacher: object) -> object:
     """What a recipe says of a teacher besides where it lies (its weight, say)."""
     if not isinstance(teacher, Mapping):
         return None
-    return {key: value for key, value in teacher.items() if not isinstance(value, str)}
+    return {key: value for key, value in teacher.items() if key not in ("run", "path")}
 
 
 def _canonical(value: object) -> str:

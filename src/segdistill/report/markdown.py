@@ -64,6 +64,7 @@ def _lines(page: Page, figures: str) -> Iterator[str]:
             "",
             *_code(step.command or "(command not recorded)"),
             "",
+            *((plain(step.answers), "") if step.answers else ()),
         )
     for machine in page.machines:
         yield "- " + plain(", ".join(f"{key} {value}" for key, value in machine.items()))

@@ -29,6 +29,7 @@ class Step:
     started: str
     took: str
     command: str
+    answers: str = ""  # how its teachers answered
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,21 @@ def _subtitle(evidence: Evidence) -> str:
 def _step(run: RunRecord) -> Step:
     seed = "" if run.seed is None else str(run.seed)
     started = run.started.replace("T", " ").partition("+")[0]
-    return Step(run.name, seed, started, duration(run.seconds), run.command)
+    return Step(run.name, seed, started, duration(run.seconds), run.command, _answers(run))
+
+
+def _answers(run: RunRecord) -> str:
+    """How the teachers of a run answered."""
+    ways = {
+        "asked once about each case beforehand": [name for name, cached in run.cached.items() if cached],
+        "asked in every step": [name for name, cached in run.cached.items() if not cached],
+    }
+    told = [
+        f"{listing(names)} {'was' if len(names) == 1 else 'were'} {way}"
+        for way, names in ways.items()
+        if names
+    ]
+    return f"Of its teachers, {'; '.join(told)}." if told else ""
 
 
 def _machines(evidence: Evidence) -> tuple[Mapping[str, str], ...]:

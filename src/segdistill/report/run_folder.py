@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,14 @@ class Epoch:
 
 
 @dataclass(frozen=True)
+class Members:
+    """The models of a teacher that is several."""
+
+    places: tuple[str, ...]
+    out_of_fold: bool  # each case is taught by those that have not learnt from it; else by all
+
+
+@dataclass(frozen=True)
 class RunRecord:
     """A run folder. What a run that is not finished has not written is empty or None."""
 
@@ -69,6 +77,20 @@ class RunRecord:
     baselines: Mapping[str, Scores]
     cost: Cost | None
     learning: tuple[str, ...] = ()  # teachers without a folder, in words: peers, a moving average
+    groups: Mapping[str, Members] = field(
+        default_factory=dict
+    )  # those of the teachers that are several models
+    taught_on: Mapping[str, tuple[str, ...]] = field(
+        default_factory=dict
+    )  # teacher -> cases it had learnt from
+    cached: Mapping[str, bool] = field(
+        default_factory=dict
+    )  # teacher -> asked once beforehand, or in every step
+
+    def places(self, teacher: str) -> tuple[str, ...]:
+        """Where a teacher lies; of one that is several models, where each does."""
+        group = self.groups.get(teacher)
+        return (self.teachers[teacher],) if group is None else group.places
 
     @property
     def planned_epochs(self) -> int | None:
@@ -118,6 +140,12 @@ def read_run(folder: Path) -> RunRecord:
             fingerprint=str(dataset.get("fingerprint", "")),
             teachers=_teachers(about, recipe),
             learning=_learning(about.get("learning") or {}),
+            groups={
+                str(name): Members(tuple(map(str, one["members"])), one.get("folds") == "out_of_fold")
+                for name, one in (about.get("groups") or {}).items()
+            },
+            taught_on={str(name): tuple(map(str, v)) for name, v in (about.get("taught_on") or {}).items()},
+            cached={str(name): how != "online" for name, how in (about.get("knowledge") or {}).items()},
             recipe=recipe,
             splits={k: tuple(map(str, v)) for k, v in _json(folder / "splits.json").items() if _is_list(v)},
             epochs=tuple(_epoch(line) for line in log if line.get("event") == "epoch"),
@@ -230,7 +258,12 @@ def _teachers(about: Mapping[str, Any], recipe: Mapping[str, Any]) -> dict[str, 
         for name, section in sections.items()
         if not any((section or {}).get(kind) for kind in ("peer", "average"))
     }
-    return {str(name): str(section.get("run") or "") for name, section in frozen.items()}
+    return {str(name): _place(section.get("run") or section.get("path")) for name, section in frozen.items()}
+
+
+def _place(named: Any) -> str:
+    """What a recipe names, as one string."""
+    return ", ".join(map(str, named)) if isinstance(named, list) else str(named or "")
 
 
 def _learning(about: Mapping[str, Any]) -> tuple[str, ...]:

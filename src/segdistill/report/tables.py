@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from segdistill.report.evidence import Comparison, Evidence, Model
+from segdistill.report.leaks import MARK, legend
 from segdistill.report.scores import Scores, mean
 from segdistill.report.words import BASELINES, NONE, count, duration, fixed, listing, points, signed
 
@@ -79,6 +80,9 @@ def models(evidence: Evidence) -> Table:
         groups.append(Group("Baselines that look at no image", trivial))
     own = f"each model\u2019s own {evidence.noun}s"
     cases = count(len(evidence.cases), evidence.noun) if evidence.cases else own
+    dropped = dict.fromkeys(case for m in evidence.models for case in evidence.left_out(m))
+    if dropped:
+        cases += f" ({len(dropped)} more are left out, because a teacher had learnt from them)"
     tolerance = next((run.tolerance for run in evidence.runs if run.tolerance is not None), None)
     nsd = f" at a tolerance of {tolerance:g} mm" if tolerance is not None else ""
     return Table(
@@ -91,6 +95,7 @@ def models(evidence: Evidence) -> Table:
             "as 1 mm.",
             "GMACs: multiplications and additions of every layer for one input, in pairs. thop: as that tool "
             "counts them, which is what papers print as GFLOPs.",
+            *_legend(evidence),
         ),
     )
 
@@ -109,14 +114,21 @@ def per_class(evidence: Evidence) -> Table | None:
         )
         if rows:
             groups.append(Group(title, rows))
-    return Table(columns, tuple(groups))
+    return Table(columns, tuple(groups), _legend(evidence))
+
+
+def _legend(evidence: Evidence) -> tuple[str, ...]:
+    told = legend(evidence.tainted(m) for m in evidence.models).strip()
+    return (told,) if told else ()
 
 
 def cases(comparison: Comparison, evidence: Evidence, most: int | None = None) -> Table:
-    """Cases by the Dice of the distilled student, the worst first."""
+    """Cases by the Dice of the distilled student, the worst first; those that a teacher had learnt from are marked."""
     student, alone = comparison.student, comparison.alone
     teacher = next((t for t in comparison.teachers if t.evaluated), None)
-    names = evidence.cases_of(*(m for m in (student, alone, teacher) if m is not None and m.evaluated))
+    shown = [m for m in (student, alone, teacher) if m is not None and m.evaluated]
+    names = tuple(dict.fromkeys((*evidence.cases_of(*shown), *evidence.left_out(*shown))))
+    leaking = evidence.leaking(*shown) | set(evidence.left_out(*shown))
     dice = {case: value for case, value in student.by_case("dice", names).items() if value is not None}
     hd95 = student.by_case("hd95", names)
     others = [m for m in (alone, teacher) if m is not None and m.evaluated]
@@ -128,7 +140,7 @@ def cases(comparison: Comparison, evidence: Evidence, most: int | None = None) -
     columns += [Column("HD95 (mm)", best="\u2193"), Column("Reference (voxels)")]
     rows = []
     for case in sorted(dice, key=lambda name: (dice[name], name))[:most]:
-        cells = [Cell(case), _number(points(dice[case]))]
+        cells = [Cell(case + MARK * (case in leaking)), _number(points(dice[case]))]
         cells += [_number(points(of[case])) for of in scores]
         if gain:
             before = scores[0][case]
@@ -137,7 +149,10 @@ def cases(comparison: Comparison, evidence: Evidence, most: int | None = None) -
         voxels = _reference_voxels(student, case)
         cells += [_number(hd95[case]), Cell(f"{voxels:,.0f}" if voxels is not None else NONE, key=voxels)]
         rows.append(Row(tuple(cells)))
-    return Table(tuple(columns), (Group("", tuple(rows)),))
+    notes = (
+        (f"{MARK} A teacher had learnt from the case: no evidence.",) if leaking.intersection(dice) else ()
+    )
+    return Table(tuple(columns), (Group("", tuple(rows)),), notes)
 
 
 def costs(evidence: Evidence) -> Table:
@@ -193,6 +208,9 @@ def _name(m: Model, evidence: Evidence) -> Cell:
     if m.role == "distilled":
         comparison = next(c for c in evidence.comparisons if c.student is m)
         taught = [t.short for t in evidence.of("teacher") if t in comparison.teachers]
+        taught += dict.fromkeys(
+            one.name for run in m.runs for one in evidence.missing_teachers.get(run.name, ())
+        )
         remarks.append(m.method + (f" from {listing(taught)}" if taught else ""))
         if m.run.learning:
             remarks.append(f"beside {listing(m.run.learning)}")
@@ -222,7 +240,9 @@ def _score(m: Model, evidence: Evidence, metric: str, scale: float, name: str | 
     names = evidence.cases_of(m)
     value, over_seeds = m.mean(metric, names, name), m.spread(metric, names, name)
     extra = f"\u00b1 {fixed(scale * over_seeds)}" if over_seeds is not None else ""
-    return Cell(fixed(scale * value), extra, None if value != value else scale * value)
+    known = value == value
+    mark = MARK if known and evidence.tainted(m) else ""
+    return Cell(fixed(scale * value) + mark, extra, scale * value if known else None)
 
 
 def _latency(m: Model) -> Cell:

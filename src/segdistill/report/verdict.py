@@ -9,6 +9,7 @@ from pathlib import Path
 from segdistill.evaluation.statistics import Paired, paired
 from segdistill.report import baseline
 from segdistill.report.evidence import Comparison, Evidence, Model
+from segdistill.report.leaks import MARK
 from segdistill.report.words import BASELINES, count, fixed, listing, p_value, points, signed, times
 
 LEVEL = 0.05  # of the paired t-test; the 95 % interval has to leave out 0 as well
@@ -41,7 +42,7 @@ def conclude(evidence: Evidence, out: Path) -> tuple[Verdict, ...]:
     """
     if not evidence.comparisons:
         return (_nothing_distilled(evidence),)
-    ordered = sorted(evidence.comparisons, key=lambda c: evidence.dice(c.student), reverse=True)
+    ordered = sorted(evidence.comparisons, key=lambda c: evidence.rank(c.student), reverse=True)
     return tuple(
         judge(comparison, evidence, out, brief=number > 0) for number, comparison in enumerate(ordered)
     )
@@ -78,6 +79,8 @@ def judge(comparison: Comparison, evidence: Evidence, out: Path, brief: bool = F
     details: list[str] = []
     tiles: list[Tile] = []
     command = None
+    compared = [m for m in (student, comparison.alone) if m is not None and m.evaluated]
+    tainted = evidence.tainted(*compared)
     if comparison.alone is None or baseline.is_missing(comparison):
         result = "unknown"
         dice = fixed(points(evidence.dice(student)))
@@ -88,27 +91,59 @@ def judge(comparison: Comparison, evidence: Evidence, out: Path, brief: bool = F
         command = baseline.commands(comparison, out)
     else:
         test = compare(student, comparison.alone, evidence)
-        result = outcome(test)
-        first = _against_alone(name, test, student, comparison.alone, evidence.noun)
-        tiles.append(
-            Tile(signed(points(test.difference)), "Dice points against the student alone", _tone(result))
-        )
-        details += [] if brief else _more_on(test)
+        result = "unknown" if tainted else outcome(test)
+        tell = _without_judging if tainted else _against_alone
+        first = tell(name, test, student, comparison.alone, _noun(evidence, student, comparison.alone))
+        value = signed(points(test.difference)) + (MARK if tainted else "")
+        tiles.append(Tile(value, "Dice points against the student alone", _tone(result)))
+        details += [] if brief or tainted else _more_on(test)
         if comparison.differences:
             details.append(
                 f"The two were not trained alike ({listing(comparison.differences, 3)}), so the difference "
                 "is not due to distillation alone."
             )
+    if tainted:
+        first = f"No evidence: {_who_had_learnt(evidence, student)}; {first.replace('The ', 'the ', 1)}"
     teacher = next((t for t in comparison.teachers if t.evaluated), None)
     second = ""
     if teacher is not None:
         against = compare(student, teacher, evidence)
-        second = "; " + _against_teacher(against, student, teacher)
+        second = "; " + _against_teacher(against, student, teacher, tainted)
         caption = f"Dice points against the best teacher, {teacher.short}"
-        tiles.append(Tile(signed(points(against.difference)), caption, _tone(outcome(against))))
-        tiles += _savings(student, teacher)
-    details += _trivial(student, evidence, brief)
+        told = signed(points(against.difference))
+        tile = Tile(told + MARK, caption) if tainted else Tile(told, caption, _tone(outcome(against)))
+        tiles += [tile, *_savings(student, teacher)]
+    details = _left_out(evidence, student) + details + _trivial(student, evidence, brief or tainted)
     return Verdict(result, f"{first}{second}.", tuple(details), command, tuple(tiles))
+
+
+def _who_had_learnt(evidence: Evidence, student: Model) -> str:
+    """Says that teacher T1 had learnt from all 8 test cases."""
+    leaks = evidence.leaks_of(student)
+    names = listing([leak.teacher for leak in leaks])
+    number = len(evidence.cases_of(student))
+    cases = f"all {count(number, evidence.noun)}" if number > 1 else f"the {evidence.noun}"
+    return f"{'teacher' if len(leaks) == 1 else 'teachers'} {names} had learnt from {cases}"
+
+
+def _left_out(evidence: Evidence, student: Model) -> list[str]:
+    """Which cases do not count, and because of whom."""
+    cases = evidence.left_out(student)
+    if not cases:
+        return []
+    who = [leak.teacher for leak in evidence.leaks_of(*evidence.models) if {*leak.cases} & {*cases}]
+    which = f"{count(len(cases), 'scored case is', 'scored cases are')} left out ({listing(cases)})"
+    them = "it" if len(cases) == 1 else "them"
+    return [
+        f"{which}: {'teacher' if len(who) == 1 else 'teachers'} {listing(who)} had learnt from {them}, so what a "
+        "student scores there is no evidence."
+    ]
+
+
+def _noun(evidence: Evidence, *models: Model) -> tuple[str, str]:
+    """What the compared cases are, one and several."""
+    only = " that no teacher had learnt from" if evidence.left_out(*models) else ""
+    return f"{evidence.noun}{only}", f"{evidence.noun}s{only}"
 
 
 def _doubt(test: Paired) -> str:
@@ -120,7 +155,19 @@ def _doubt(test: Paired) -> str:
     return "chance alone may explain it"
 
 
-def _against_alone(name: str, test: Paired, student: Model, alone: Model, noun: str) -> str:
+def _without_judging(name: str, test: Paired, student: Model, alone: Model, noun: tuple[str, str]) -> str:
+    difference = points(test.difference)
+    if difference is None:
+        return f"{name} shares no case with the same student trained alone"
+    direction = "more" if difference >= 0 else "less"
+    facts = f"{count(test.n, *noun)}, {_seeds(student, alone)}"
+    return (
+        f"{name} scores {fixed(abs(difference))} Dice points {direction} than the same student trained alone there "
+        f"({facts})"
+    )
+
+
+def _against_alone(name: str, test: Paired, student: Model, alone: Model, noun: tuple[str, str]) -> str:
     difference = points(test.difference)
     if difference is None:
         return f"{name} shares no case with the same student trained alone, so the two cannot be compared"
@@ -139,22 +186,24 @@ def _against_alone(name: str, test: Paired, student: Model, alone: Model, noun: 
     )
 
 
-def _against_teacher(test: Paired, student: Model, teacher: Model) -> str:
+def _against_teacher(test: Paired, student: Model, teacher: Model, tainted: bool) -> str:
     difference = points(test.difference)
     if difference is None:
         return f"it shares no case with its best teacher ({teacher.short}, {teacher.network})"
     size = fixed(abs(difference))
     said = f"loses {size} to" if difference < 0 else f"gains {size} over"
+    if tainted:
+        said = f"scores {size} {'less' if difference < 0 else 'more'} than"
     if size == fixed(0):
         said = "equals"
     sentence = f"it {said} the best teacher ({teacher.short}, {teacher.network})"
     fewer = _ratio(teacher, student, "parameters")
     if fewer:
         sentence += f" at {fewer} fewer parameters"
-    return sentence if outcome(test) != "open" else f"{sentence}, where {_doubt(test)}"
+    return sentence if tainted or outcome(test) != "open" else f"{sentence}, where {_doubt(test)}"
 
 
-def _facts(test: Paired, student: Model, alone: Model, noun: str) -> str:
+def _facts(test: Paired, student: Model, alone: Model, noun: tuple[str, str]) -> str:
     parts = []
     if test.interval:
         low, high = test.interval
@@ -163,10 +212,13 @@ def _facts(test: Paired, student: Model, alone: Model, noun: str) -> str:
         parts.append(f"paired t-test {p_value(test.t_p)}")
     elif test.wilcoxon_p is not None:
         parts.append(f"Wilcoxon {p_value(test.wilcoxon_p)}")
-    parts.append(count(test.n, noun))
-    seeds, others = len(student.evaluated), len(alone.evaluated)
-    parts.append(count(seeds, "seed") if seeds == others else f"{count(seeds, 'seed')} against {others}")
+    parts += [count(test.n, *noun), _seeds(student, alone)]
     return ", ".join(parts)
+
+
+def _seeds(student: Model, alone: Model) -> str:
+    seeds, others = len(student.evaluated), len(alone.evaluated)
+    return count(seeds, "seed") if seeds == others else f"{count(seeds, 'seed')} against {others}"
 
 
 def _more_on(test: Paired) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Any
@@ -36,7 +37,8 @@ def of_network(network: nn.Module, channels: int, window: Sequence[int], stages:
         if isinstance(tensor, Tensor):
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
             digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    digest.update(f"{type(network).__module__}.{type(network).__qualname__} {network}".encode())
+    structure = f"{type(network).__module__}.{type(network).__qualname__} {network}"
+    digest.update(re.sub(r" at 0x[0-9a-f]+", "", structure).encode())  # where things lie in memory
     noise = torch.randn(1, channels, *window, generator=torch.Generator().manual_seed(0))
     parameter = next(network.parameters(), None)
     with evaluating(network), torch.no_grad(), catch(network, stages) as maps:
@@ -48,13 +50,14 @@ def of_network(network: nn.Module, channels: int, window: Sequence[int], stages:
 
 def coarse(answer: Tensor) -> dict[str, Any]:
     """A few values of an answer, rounded, and the step to which they were."""
-    flat = answer.detach().float().cpu().flatten()
+    flat = answer.detach().double().cpu().flatten()
     chosen = flat[torch.linspace(0, len(flat) - 1, min(PROBED, len(flat))).long()]
-    spread = float(chosen.std(correction=0)) if len(chosen) else 0.0
-    exponent = round(math.log2(COARSE * spread)) if math.isfinite(spread) and spread > 0 else 0
-    if not bool(chosen.isfinite().all()):
+    if not len(chosen) or not bool(chosen.isfinite().all()):
         return {"shape": list(answer.shape), "values": "no numbers"}
-    values = (chosen.double() / 2.0**exponent).round().long().tolist()
+    # Where hardly anything differs, by its size: below a thousandth of that lie the last digits.
+    spread = max(float(chosen.std(correction=0)), float(chosen.abs().max()) / 1000)
+    exponent = round(math.log2(COARSE * spread)) if spread > 0 else 0
+    values = (chosen / 2.0**exponent).round().long().tolist()
     return {"shape": list(answer.shape), "exponent": exponent, "values": values}
 
 

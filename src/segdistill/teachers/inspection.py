@@ -106,10 +106,13 @@ def inspect(
 def named_by_shape(network: nn.Module, example: Tensor) -> bool:
     """Name the stages of a network that has named none, by the sizes of its maps; whether that was so.
 
+    Nothing can look into TorchScript: such a network keeps its logits alone.
+
     Raises:
         SegdistillError: the network cannot run on the example.
     """
-    if stage_names(network) != ("logits",):
+    closed = any(isinstance(module, torch.jit.ScriptModule) for module in network.modules())
+    if closed or stage_names(network) != ("logits",):
         return False
     try:
         with evaluating(network):

@@ -12,8 +12,8 @@ from segdistill.data.plan import Plan
 from segdistill.data.preprocessing import prepared
 from segdistill.data.slices import Slices
 from segdistill.errors import SegdistillError
-from segdistill.evaluation.sliding_window import predict_maps, strides_of
-from segdistill.networks.stages import resolve
+from segdistill.evaluation.sliding_window import LOGITS, predict_maps, strides_of
+from segdistill.networks.stages import resolve, stage_names
 from segdistill.teachers.identity import of_network, of_text
 from segdistill.teachers.source import Answer, Asking, CaseImage
 
@@ -54,10 +54,15 @@ class Planned:
         return self.plan.regions
 
     def identity(self) -> str:
-        """Of weights, answers, plan and window."""
-        return of_text(
-            of_network(self.network, len(self.plan.channels), self.window), self.plan.fingerprint, self.window
-        )
+        """Of weights, answers, what its stages are, plan, window and slices."""
+        channels = len(self.plan.channels)
+        stages = [name for name in stage_names(self.network) if name != LOGITS]
+        try:
+            network = of_network(self.network, channels, self.window, stages)
+        except (ValueError, SegdistillError):  # a stage that stays silent outside of training
+            network = of_network(self.network, channels, self.window)
+        across = None if self.slices is None else self.slices.axis
+        return of_text(network, self.plan.fingerprint, self.window, across)
 
     def answer(self, case: CaseImage, stages: Sequence[str], asking: Asking) -> Answer:
         """What it says about a case, on the grid of its own plan.

@@ -60,4 +60,5 @@ def _of_the_same_fold(members: Sequence[Teacher], data: Prepared, place: str) ->
             f"{place}: matched, but every model has learnt from validation or test cases of this student ({seen} of "
             f"{len(held_out)}); use the teachers' splits for the student (data.splits.file or folds, fold and seed)"
         )
-    return members[fold] if fold < len(members) and members[fold] in unseen else unseen[0]
+    own = [one for number, one in enumerate(members) if number == fold]
+    return next((one for one in own if any(one is other for other in unseen)), unseen[0])

@@ -281,6 +281,7 @@ def _shapes(
         remembered = json.loads(memory.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         remembered = {}
+    remembered = remembered if isinstance(remembered, dict) else {}
     key = of_text(identity, stages)
     if key not in remembered:
         smallest = min(data.splits.train, key=lambda case: int(np.prod(data.store.case(case).image.shape)))
@@ -338,7 +339,7 @@ def _fits_the_disk(entry: Entry, data: Prepared, cases: list[str]) -> None:
 def in_bytes(count: float) -> str:
     """A number of bytes for people, in powers of 1000."""
     for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
+        if count < 999.5:  # what is not rounded up to the next unit
             return f"{count:.3g} {unit}"
         count /= 1000
     return f"{count:.3g} TB"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from segdistill.data.plan import make_plan
+from segdistill.data.plan import Plan, make_plan
 from segdistill.errors import SegdistillError
 from segdistill.model import build_network
 from segdistill.networks.domains import domains_of
@@ -150,27 +150,34 @@ def _brought(
     about = place.removesuffix(".path")
     if isinstance(model, Planned) and section.sees is None and path is not None:
         return own_run.load(path, plan, data.facts, place=place, slices=data.slices, classes=section.classes)
-    sees = section.sees
+    sees, bare = section.sees, isinstance(model, nn.Module)
+    if not bare and sees is not None and (sees.spacing or sees.channels or sees.patch_size):
+        raise SegdistillError(
+            f"{about}.sees: {named} says by itself how it sees images; leave spacing, channels and patch_size out"
+        )
     wanted = (section.network or {}).get("inputs") if sees is None else sees.inputs
     if (
         isinstance(model, nn.Module)
         and sees is not None
         and (sees.spacing or sees.channels or sees.patch_size)
     ):
-        model = Planned(
-            model, _plan_of(section, data), tuple(sees.patch_size or data.facts.image_size), data.slices
-        )
+        theirs, window = _plan_of(section, data, about), tuple(sees.patch_size or data.facts.image_size)
+        if len(window) != len(data.facts.image_size):
+            raise SegdistillError(
+                f"{about}.sees.patch_size: {list(window)} has {len(window)} numbers, patches have "
+                f"{len(data.facts.image_size)} axes"
+            )
+        _named_stages(model, about, data, len(theirs.channels), window)
+        model = Planned(model, theirs, window, data.slices)
         wanted = list(model.channels)
     known = list(plan.dataset.channels)
     if isinstance(model, nn.Module):
         model.eval()
-        classes, regions = _named(section.classes) if section.classes else plan.classes, plan.regions
-        labels = own_run.label_map(plan, classes, regions, section.classes, f"{about}.classes", named)
+        classes = _named(section.classes) if section.classes else plan.classes
+        labels = own_run.label_map(plan, classes, plan.regions, section.classes, f"{about}.classes", named)
         inputs = None if wanted is None else plan.numbers_of(wanted, f"{about}.sees.inputs")
-        if stages_asked(listeners(about.removeprefix("teachers."), data.recipe.terms)):
-            seen = len(plan.channels if inputs is None else inputs)
-            batch = getattr(model, "batch_size", None) or 1
-            named_by_shape(model, torch.zeros(batch, seen, *data.facts.image_size))
+        seen = len(plan.channels if inputs is None else inputs)
+        _named_stages(model, about, data, seen, data.facts.image_size)
         return Teacher(model, source=path, inputs=inputs, labels=labels)
     channels = wanted or list(model.channels or known)
     if model.channels is not None and len(channels) != len(model.channels):
@@ -185,11 +192,11 @@ def _brought(
                 f"{about}.sees.inputs=[...] which of them it is to see, in its order "
                 f"({', '.join(model.channels or known)})"
             )
-    theirs = model.classes or (_named(section.classes) if section.classes else plan.classes)
+    told = None if bare else model.classes  # the plan that a bare network was given has the student's
     labels = own_run.label_map(
         plan,
-        theirs,
-        model.regions if model.classes else plan.regions,
+        told or (_named(section.classes) if section.classes else plan.classes),
+        model.regions if told else plan.regions,
         section.classes,
         f"{about}.classes",
         named,
@@ -200,7 +207,15 @@ def _brought(
     )  # fmt: skip
 
 
-def _plan_of(section: TeacherSection, data: Prepared) -> Any:
+def _named_stages(
+    network: nn.Module, place: str, data: Prepared, channels: int, window: Sequence[int]
+) -> None:
+    """Name the stages of a network that has named none, where a term asks for one."""
+    if stages_asked(listeners(place.removeprefix("teachers."), data.recipe.terms)):
+        named_by_shape(network, torch.zeros(getattr(network, "batch_size", None) or 1, channels, *window))
+
+
+def _plan_of(section: TeacherSection, data: Prepared, place: str) -> Plan:
     """How a network without a record sees the images: the recipe's own way, but for what `sees` says."""
     sees, own = section.sees, data.recipe.data
     assert sees is not None
@@ -214,7 +229,7 @@ def _plan_of(section: TeacherSection, data: Prepared) -> Any:
         statistics_cases=data.splits.train,
         workers=workers(data.recipe),
     )
-    return plan if sees.inputs is None else plan.seen_by(plan.numbers_of(sees.inputs, "sees.inputs"))
+    return plan if sees.inputs is None else plan.seen_by(plan.numbers_of(sees.inputs, f"{place}.sees.inputs"))
 
 
 class Function(nn.Module):

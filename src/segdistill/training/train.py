@@ -20,7 +20,7 @@ from segdistill.errors import SegdistillError
 from segdistill.model import describe
 from segdistill.recipe import Recipe
 from segdistill.run import IfExists, Run
-from segdistill.teachers.teacher import Teacher
+from segdistill.teachers.teacher import Group, Teacher
 from segdistill.training.assemble import joined, student_of, supervised
 from segdistill.training.budget import tell, with_its_student
 from segdistill.training.knowledge import Knowledge, knowledge_of
@@ -71,7 +71,7 @@ def train(
         if run.finished:
             return run
         if fabric.is_global_zero:
-            record(run, data, distiller, asked, knowledge)
+            record(run, data, distiller, asked, knowledge, known)
         fit(
             fabric, run, recipe, distiller, data.patches(knowledge.entries), validation(data),
             iterations=recipe.train.iterations or max(1, len(data.splits.train) // recipe.data.batch_size),
@@ -178,12 +178,18 @@ def must_be_the_same(run: Run, data: Prepared) -> None:
 
 
 def record(
-    run: Run, data: Prepared, distiller: Distiller, asked: Mapping[str, Any], knowledge: Knowledge
+    run: Run,
+    data: Prepared,
+    distiller: Distiller,
+    asked: Mapping[str, Any],
+    knowledge: Knowledge,
+    known: Mapping[str, Teacher],
 ) -> None:
     """Write down what was decided, before the first step.
 
     Args:
         asked: the recipe's student, before it was settled.
+        known: the teachers as they were found, before they were asked.
     """
     weighed = None if data.budget is None else [asdict(row) for row in data.budget.weighed]
     write_text(run.file("plan.json"), data.plan.seen_by(data.inputs).to_json())
@@ -200,6 +206,11 @@ def record(
         teachers={
             name: source_of(teacher) for name, teacher in distiller.teachers.items() if not teacher.learns
         },
+        groups={
+            name: group_of(teacher.whole_cases)
+            for name, teacher in known.items()
+            if isinstance(teacher.whole_cases, Group)
+        },
         sites=data.training_sites,
         learning={name: kind_of(teacher) for name, teacher in distiller.teachers.items() if teacher.learns},
         knowledge={
@@ -207,7 +218,7 @@ def record(
             for name, teacher in distiller.teachers.items()
             if not teacher.learns
         },
-        taught_on=taught_on(distiller.teachers, data),
+        taught_on=taught_on(known, data),
         status="training",
         **({} if weighed is None else {"budget": {"asked": dict(asked), "weighed": weighed}}),
     )
@@ -244,9 +255,19 @@ def record(
 
 
 def taught_on(teachers: Mapping[str, Teacher], data: Prepared) -> dict[str, list[str]]:
-    """By teacher, the cases of these data that it has learnt from, as far as is known."""
+    """By teacher, the cases of these data that it has learnt from, as far as is known.
+
+    An empty list: it is known that it has learnt from none of them. A teacher that tells nothing is left out.
+    """
     here = {case.id for case in data.dataset.cases}
-    return {name: found for name, each in teachers.items() if (found := sorted(here & set(each.trained_on)))}
+    found = {name: sorted(here & set(each.trained_on)) for name, each in teachers.items()}
+    return {name: cases for name, cases in found.items() if cases or tells_all(teachers[name])}
+
+
+def tells_all(teacher: Teacher) -> bool:
+    """Whether a teacher, or each model of a group, says what it has learnt from."""
+    several = teacher.whole_cases
+    return all(one.trained_on for one in (several.members if isinstance(several, Group) else (teacher,)))
 
 
 def exceeds(patch: Sequence[int], data: Prepared, case: str) -> bool:
@@ -263,6 +284,14 @@ def kind_of(teacher: Teacher) -> dict[str, Any]:
     return {"kind": kind, "network": type(teacher.module).__name__, "parameters": size}
 
 
+def group_of(group: Group) -> dict[str, Any]:
+    """Where the models of a teacher lie that is several, and which of them teach a case."""
+    return {
+        "members": [source_of(one) for one in group.members],
+        "folds": "out_of_fold" if group.out_of_fold else None,
+    }
+
+
 def source_of(teacher: Teacher) -> str:
-    """Where a teacher lies, wherever the run is looked at from later."""
+    """Where a teacher lies, wherever the run is looked at from later; of several models, the first."""
     return "python" if teacher.source is None else str(teacher.source.resolve())

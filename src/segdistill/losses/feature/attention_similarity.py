@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from segdistill.losses.feature.attention_transfer import attention
+from segdistill.losses.feature.normalised_distance import normalised_distance
 from segdistill.losses.reduction import check_pair, masked
 
 Norm = Literal["l1_global", "l1_channel", "l1_space", "at_l2"]
@@ -51,13 +52,16 @@ class AttentionSimilarity:
         where: Float[Tensor, "batch 1 *space"] | None = None,
     ) -> Float[Tensor, ""]:
         check_pair(student, teacher, any_width=not self.needs_equal_width)
-        difference = self._normalised(masked(student, where)) - self._normalised(masked(teacher, where))
+        student, teacher = masked(student, where), masked(teacher, where)
+        if self.norm == "l1_global":
+            return normalised_distance(student.flatten(1), teacher.flatten(1)).mean()
+        difference = self._normalised(student) - self._normalised(teacher)
         return torch.linalg.vector_norm(difference.flatten(1), dim=1).mean()
 
     def _normalised(self, feature: Tensor) -> Tensor:
         if self.norm == "at_l2":
             return attention(feature, power=2.0)
-        flat = feature.flatten(1) if self.norm == "l1_global" else feature.flatten(2)
+        flat = feature.flatten(2)
         length = flat.abs().sum(1 if self.norm == "l1_channel" else -1, keepdim=True)
         # 0 stays 0; a small epsilon instead of 1 would be the reciprocal of its gradient.
         return flat / torch.where(length > 0, length, 1.0)

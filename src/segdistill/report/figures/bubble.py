@@ -22,6 +22,7 @@ from segdistill.report.figures.style import (
     as_svg,
     drawn,
 )
+from segdistill.report.leaks import MARK, legend
 from segdistill.report.scores import mean
 from segdistill.report.words import BASELINES, fixed
 
@@ -65,14 +66,14 @@ def draw(evidence: Evidence) -> Figure | Missing:
         ]
         canvas.legend(handles=handles, loc="outside upper left", ncols=len(handles), handletextpad=0.2)
         canvas.draw_without_rendering()
-        label_points(axes, [m.short for m in models], places, areas)
+        label_points(axes, [m.short + MARK * evidence.tainted(m) for m in models], places, areas)
         largest = f" (the largest: {fixed(most / 1e9, 2 if most < 1e10 else 0)} GMACs)" if most else ""
         return Figure(
             "dice-against-size",
             TITLE,
             f"Higher and further left is better. The area of a bubble is proportional to its MACs{largest}; "
             "bars are the standard deviation over seeds, arrows lead from the student alone to the distilled "
-            "one.",
+            f"one.{legend(evidence.tainted(m) for m in models)}",
             "Scatter plot of Dice against number of parameters: "
             + "; ".join(
                 f"{m.short} {fixed(y)} % at {fixed(x, 2)} M" for m, (x, y) in zip(models, places, strict=True)

@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from segdistill.report.evidence import Comparison, Model
 from segdistill.report.figures.style import COLOURS, CYCLE, INK, LINES, Figure, Missing, as_png, as_svg, drawn
 from segdistill.report.run_folder import Epoch
+from segdistill.report.words import listing
 
 Line = str | tuple[int, tuple[int, ...]]
 Curve = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # epochs, mean, lowest, highest over seeds
@@ -41,11 +42,25 @@ def draw(comparison: Comparison, number: int = 1) -> Figure | Missing:
                 if shown
                 else "There was no validation Dice in the logs. "
             )
+            + (_leak(student) if shown else "")
             + "Lines are means over seeds, bands reach from the lowest to the highest seed.",
             f"Training curves of {student.short}: {', '.join(terms)}",
             as_png(canvas),
             as_svg(canvas),
         )
+
+
+def _leak(student: Model) -> str:
+    """Which teachers had learnt from the validation cases."""
+    names = dict.fromkeys(
+        name
+        for run in student.runs
+        for name, learnt in run.taught_on.items()
+        if set(learnt) & set(run.splits.get("validation", ()))
+    )
+    if not names:
+        return ""
+    return f"Some of these cases {listing(list(names))} had learnt from before teaching: no evidence. "
 
 
 def _terms(axes: Axes, student: Model, terms: list[str]) -> float:

@@ -14,11 +14,12 @@ from segdistill.report.figures.style import (
     as_svg,
     drawn,
 )
+from segdistill.report.leaks import MARK, legend
 from segdistill.report.verdict import compare, outcome
 from segdistill.report.words import fixed, signed
 
 TITLE = "Differences in Dice"
-LOOK = {"gain": (BLUE, "o"), "loss": (VERMILION, "v"), "open": (ORANGE, "d")}
+LOOK = {"gain": (BLUE, "o"), "loss": (VERMILION, "v"), "open": (ORANGE, "d"), "leak": (INK, "x")}
 
 
 def draw(evidence: Evidence) -> Figure | Missing:
@@ -32,10 +33,10 @@ def draw(evidence: Evidence) -> Figure | Missing:
             test = compare(comparison.student, other, evidence)
             if test.difference is not None and test.interval is not None:
                 name = f"{other.short} alone" if other is comparison.alone else f"best teacher {other.short}"
-                label = f"{comparison.student.short} against {name}"
-                rows.append(
-                    (label, 100 * test.difference, [100 * end for end in test.interval], outcome(test))
-                )
+                tainted = evidence.tainted(comparison.student, other)
+                label = f"{comparison.student.short} against {name}{MARK * tainted}"
+                ends = [100 * end for end in test.interval]
+                rows.append((label, 100 * test.difference, ends, "leak" if tainted else outcome(test)))
     if not rows:
         return Missing(TITLE, "no two models here can be compared on three cases or more")
     with drawn(7.6, 0.95 + 0.42 * len(rows)) as (canvas, (axes,)):
@@ -65,7 +66,7 @@ def draw(evidence: Evidence) -> Figure | Missing:
             "differences",
             TITLE,
             "Right of zero the distilled student is better. Circle: a gain; triangle: a loss; diamond: not "
-            "settled, chance alone may explain it.",
+            f"settled, chance alone may explain it.{legend(result == 'leak' for *_, result in rows)}",
             told,
             as_png(canvas),
             as_svg(canvas),

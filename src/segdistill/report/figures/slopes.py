@@ -14,6 +14,7 @@ from segdistill.report.figures.style import (
     as_svg,
     drawn,
 )
+from segdistill.report.leaks import MARK, legend
 from segdistill.report.scores import mean
 from segdistill.report.words import count
 
@@ -71,14 +72,15 @@ def draw(evidence: Evidence) -> Figure | Missing:
             axes.set_xticks(
                 [0, 1], [f"{alone.short} alone" if " " not in alone.short else "alone", "distilled"]
             )
-            axes.set_title(f"{student.short}\n{better} of {len(both)} better", linespacing=1.4)
+            mark = MARK * evidence.tainted(student, alone)
+            axes.set_title(f"{student.short}{mark}\n{better} of {len(both)} better", linespacing=1.4)
             axes.grid(True, axis="y")
             axes.set_ylabel("Dice (%)")
         return Figure(
             "case-by-case",
             TITLE,
             f"Each line is a {evidence.noun}, its seeds averaged. Solid blue: better when distilled; dashed orange: "
-            "worse; black: the mean.",
+            f"worse; black: the mean.{legend(evidence.tainted(*pair) for pair in pairs)}",
             "Paired slopes of Dice. " + "; ".join(told),
             as_png(canvas),
             as_svg(canvas),

@@ -92,9 +92,15 @@ class Entry:
 
     @classmethod
     def at(cls, store: Path, name: str, spec: Spec) -> Entry:
-        """Where the answers of a teacher of this name lie, or would lie, beside the images of `store`."""
+        """Where the answers of a teacher lie beside the images of `store`, or would lie.
+
+        Args:
+            name: of the teacher, for people; answers that another recipe has asked for under another name are taken.
+        """
         readable = re.sub(r"[^\w.+-]+", "_", name).strip("._") or "teacher"
-        return cls(store / FOLDER / f"{readable}-{spec.key}", spec)
+        own = store / FOLDER / f"{readable}-{spec.key}"
+        there = [own] if own.is_dir() else sorted((store / FOLDER).glob(f"*-{spec.key}"))
+        return cls(next(iter(there), own), spec)
 
     def begin(self, name: str, source: str) -> Entry:
         """Make the folder, or go on with the one there.
@@ -193,7 +199,7 @@ class Entry:
                 if name == LOGITS and self.spec.logits == "uint8":
                     steps = Steps.from_dict(json.loads((folder / "steps.json").read_text(encoding="utf-8")))
                 found[name] = StoredMap(np.load(folder / _file(name), mmap_mode="r"), steps)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
             raise SegdistillError(
                 f"{folder} is missing or damaged ({error}); remove it and run again, it is made anew"
             ) from error

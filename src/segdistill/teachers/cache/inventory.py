@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import time
+import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +28,7 @@ class Shelf:
         cases: that are whole.
         bytes: on disk.
         used: seconds since 1970 of the newest file.
-        error: of 8-bit logits, the largest found in any case; None where logits are float16.
+        error: of 8-bit logits, the largest in any case; None where logits are float16, or no case says so.
     """
 
     path: Path
@@ -62,11 +65,10 @@ def shelves(root: Path) -> list[Shelf]:
 
 
 def remove(shelf: Shelf) -> None:
-    """Take an entry away, so that no half of it can be read meanwhile."""
-    gone = shelf.path.with_name(f".{shelf.path.name}.gone")
-    shutil.rmtree(gone, ignore_errors=True)
-    shelf.path.rename(gone)
-    shutil.rmtree(gone)
+    """Take an entry away, so that no half of it can be read meanwhile; also what an interrupted removal has left."""
+    shelf.path.rename(shelf.path.with_name(f".{shelf.path.name}-{uuid.uuid4().hex}.gone"))
+    for gone in shelf.path.parent.glob(".*.gone"):
+        shutil.rmtree(gone, ignore_errors=True)
 
 
 def _folders(root: Path) -> Iterator[Path]:
@@ -87,8 +89,7 @@ def _shelf(path: Path) -> Shelf:
     except SegdistillError as said:
         version = told.get("version")
         problem = f"version {version} of the cache" if told and version != VERSION else str(said)
-    files = [file for file in path.rglob("*") if file.is_file()]
-    status = [file.stat() for file in files]
+    status = list(_files(path))
     cases = path / "cases"
     whole = (
         [one for one in cases.iterdir() if one.is_dir() and not one.name.startswith(".")]
@@ -106,9 +107,26 @@ def _shelf(path: Path) -> Shelf:
     )
 
 
+def _files(path: Path) -> Iterator[os.stat_result]:
+    """Of all files below a folder, but for those that another process takes away meanwhile."""
+    for folder, _, names in os.walk(path):
+        for name in names:
+            with suppress(OSError):
+                yield (Path(folder) / name).stat()
+
+
 def _largest_error(path: Path) -> float | None:
-    errors = [
-        Steps.from_dict(json.loads(file.read_text(encoding="utf-8"))).error
-        for file in path.glob("cases/*/steps.json")
-    ]
+    """Of all cases.
+
+    Raises:
+        SegdistillError: a case does not say it.
+    """
+    errors = []
+    for file in path.glob("cases/*/steps.json"):
+        try:
+            errors.append(Steps.from_dict(json.loads(file.read_text(encoding="utf-8"))).error)
+        except FileNotFoundError:  # another process has taken it away meanwhile
+            continue
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise SegdistillError(f"{file} is damaged ({error!r})") from error
     return max(errors, default=None)

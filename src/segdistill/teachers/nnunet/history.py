@@ -19,7 +19,8 @@ def trained_on(results: Results) -> tuple[str, ...]:
     """The training cases of the folds that are asked, as far as they are known, sorted.
 
     From splits_final.json where it can be found: beside the folds, beside the folder, where the variable
-    nnUNet_preprocessed says, or in a folder of that name beside nnUNet_results. Else from the validations of other folds, whose cases these have been trained on.
+    nnUNet_preprocessed says, or in a folder of that name beside nnUNet_results. Else from the validations of other
+    folds, whose cases these have been trained on.
     """
     splits = _splits(results)
     validated = {
