@@ -238,7 +238,9 @@ def test_supervision_reaches_beyond_the_image_as_before() -> None:
 def test_nothing_is_told_of_a_teacher() -> None:
     kept, said = recorded(Teacher(Net(5, 1)), batch()[0])
     model = made({"t": kept}, terms={"response": Term(KL())})
-    with pytest.raises(ValueError, match=r"teachers\.t was recorded, and nothing of that is told of this batch"):
+    with pytest.raises(
+        ValueError, match=r"teachers\.t was recorded, and nothing of that is told of this batch"
+    ):
         heard(model, {"other": said})
 
 

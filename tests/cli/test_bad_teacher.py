@@ -65,14 +65,18 @@ def test_a_teacher_of_other_labels(refused_teacher: Refused, volumes: Write) -> 
 
 
 def test_a_teacher_of_other_spacing(refused_teacher: Refused) -> None:
-    refused_teacher(
-        "data.spacing=[2,2,2]", told=["teachers.teacher.run:", "another preprocessing", "spacing: teacher"]
-    )
+    told = [
+        "teachers.teacher answers for whole cases alone",
+        "spacing: teacher",
+        "knowledge is online; leave that",
+    ]
+    refused_teacher("data.spacing=[2,2,2]", "knowledge=online", told=told)
 
 
 def test_a_teacher_of_volumes_for_a_student_of_slices(refused_teacher: Refused) -> None:
-    told = ["teachers.teacher.run:", "is a 3-D network, the student sees 2-D patches", "data.slices"]
-    refused_teacher("data.slices={}", "data.spacing=[1,1,1]", "data.patch_size=[8,8]", told=told)
+    told = ["teachers.teacher answers for whole cases alone", "it sees volumes, the student slices", "online"]
+    sliced = ("data.slices={}", "data.spacing=[1,1,1]", "data.patch_size=[8,8]")
+    refused_teacher(*sliced, "knowledge=online", told=told)
 
 
 def test_a_teacher_of_one_patch_size_only(
@@ -83,12 +87,13 @@ def test_a_teacher_of_one_patch_size_only(
     words = [str(word) for word in training() if not str(word).startswith("student.")]
     assert segdistill(*words, fixed, "data.patch_size=[32,32,32]", "--out", "runs/fixed").code == 0
     told = [
-        "teachers.teacher.run:",
+        "teachers.teacher:",
         "made for patches of [32, 32, 32]",
         "data.patch_size [16, 16, 16]",
-        "teacher's size",
+        "teacher's size, or knowledge=cached",
     ]
-    own = ("teachers.teacher.run=runs/fixed", "data.patch_size=[16,16,16]", "--out", "runs/new")
+    small = ("data.patch_size=[16,16,16]", "knowledge=online", "--out", "runs/new")
+    own = ("teachers.teacher.run=runs/fixed", *small)
     refused("distill", "hinton", *words[2:], *own, told=told)
 
 

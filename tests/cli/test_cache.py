@@ -45,7 +45,9 @@ def test_building_asks_once_and_distilling_uses_it(
     assert segdistill("distill", *words, "--out", "runs/new", "--no-report").code == 0
     log = [json.loads(line) for line in Path("runs/new/log.jsonl").read_text().splitlines()]
     assert any(str(entry) in event.get("message", "") for event in log)
-    assert json.loads(Path("runs/new/run.json").read_text())["knowledge"] == {"teacher": {"cached": str(entry)}}
+    assert json.loads(Path("runs/new/run.json").read_text())["knowledge"] == {
+        "teacher": {"cached": str(entry)}
+    }
 
 
 def test_as_json(segdistill: Command, words: tuple[str, ...]) -> None:
@@ -58,7 +60,12 @@ def test_as_json(segdistill: Command, words: tuple[str, ...]) -> None:
 
 
 def test_it_asks_nobody_who_is_not_there(refused: Refused, words: tuple[str, ...], trained: Any) -> None:
-    told = ["teachers.teacher.run:", "runs/gone is not a finished run", "train it first", "segdistill distill"]
+    told = [
+        "teachers.teacher.run:",
+        "runs/gone is not a finished run",
+        "train it first",
+        "segdistill distill",
+    ]
     refused("cache", "build", *words, "teachers.teacher.run=runs/gone", told=told)
     shutil.rmtree(trained.run)
     refused("cache", "build", *words, "teachers.teacher.network=null", told=["is not a finished run"])
@@ -88,9 +95,7 @@ def test_a_full_disk(segdistill: Command, words: tuple[str, ...], monkeypatch: p
     assert line.startswith("error: store/") and "could not be written (No space left on device)" in line
     assert "finished cases are kept: free some disk space and run again" in line
     (entry,) = Path("store").glob("*/knowledge/teacher-*")
-    assert [each for each in (entry / "cases").iterdir() if each.is_dir()] == [entry / "cases" / "c0"] or len(
-        [each for each in (entry / "cases").iterdir() if each.is_dir()]
-    ) == 1
+    assert len([each for each in (entry / "cases").iterdir() if each.is_dir()]) == 1
     again = segdistill("cache", "build", *words)
     assert again.code == 0 and "is asked once about 2 of 3 cases" in again.err
 
@@ -107,7 +112,11 @@ def test_info(segdistill: Command, words: tuple[str, ...], trained: Any) -> None
     rows = {row["path"]: row for row in info(segdistill, "store")}
     assert set(rows) == {exact, small}
     assert rows[exact]["teacher"] == "teacher" and rows[exact]["source"] == str(trained.run.resolve())
-    assert rows[exact]["cases"] == 3 and rows[exact]["problem"] is None and set(rows[exact]["maps"]) == {"logits"}
+    assert (
+        rows[exact]["cases"] == 3
+        and rows[exact]["problem"] is None
+        and set(rows[exact]["maps"]) == {"logits"}
+    )
     assert rows[exact]["logits"] == "float16" and rows[exact]["largest_error"] is None
     assert rows[small]["logits"] == "uint8" and 0 < rows[small]["largest_error"] < 0.1
     assert rows[small]["bytes"] < rows[exact]["bytes"]
@@ -118,7 +127,9 @@ def test_info(segdistill: Command, words: tuple[str, ...], trained: Any) -> None
     assert {row["path"] for row in info(segdistill, store)} == {exact, small}
 
 
-def test_info_where_nothing_is(segdistill: Command, refused: Refused, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_info_where_nothing_is(
+    segdistill: Command, refused: Refused, monkeypatch: pytest.MonkeyPatch
+) -> None:
     refused("cache", "info", told=["runs/preprocessed: no such folder", "data.store", "$SEGDISTILL_STORE"])
     refused("cache", "prune", "nowhere", told=["nowhere: no such folder"])
     Path("empty").mkdir()
@@ -171,7 +182,7 @@ def test_prune(options: list[str], goes: set[str], segdistill: Command, several:
     done = segdistill("cache", "prune", "store", *options, "--yes")
     assert done.code == 0 and f"{len(goes)} entries removed" in done.err
     assert {name for name, path in several.items() if not path.exists()} == goes
-    assert not [path for path in Path("store").rglob("*.gone")]
+    assert not list(Path("store").rglob("*.gone"))
     assert json.loads(segdistill("cache", "prune", "store", "--yes", "--json").out)["entries"] == []
 
 

@@ -66,7 +66,9 @@ def test_a_torchscript_file(segdistill: Command, refused: Refused, files: dict[s
     assert told["stages"] == [{"name": "logits", "channels": 3, "stride": [1, 1]}]
     table = segdistill("teacher", "inspect", files["script"], "--size", "16,16", "--channels", 2).out
     assert "channels        not said" in table and "validation Dice not said" in table and "logits" in table
-    refused("teacher", "inspect", files["script"], told=["does not say what it takes", "--size and --channels"])
+    refused(
+        "teacher", "inspect", files["script"], told=["does not say what it takes", "--size and --channels"]
+    )
     refused("teacher", "inspect", files["script"], "--size", "16", "--channels", 2, told=["net.pt"])
     refused("teacher", "inspect", files["script"], "--size", "16,16", "--channels", 3, told=["net.pt"])
 
@@ -95,7 +97,9 @@ def test_what_cannot_be_looked_at(refused: Refused, files: dict[str, Path], trai
     refused("teacher", "inspect", "notes.txt", told=["notes.txt is no teacher that is known here"])
     refused("teacher", "inspect", "notes.txt", "type=rnn", told=["rnn"])
     refused("teacher", "inspect", trained.run, "folds=[0]", told=["folds"])
-    refused("teacher", "inspect", files["script"], "--size", "a,b", told=["--size: 'a,b' is no list of voxels"])
+    refused(
+        "teacher", "inspect", files["script"], "--size", "a,b", told=["--size: 'a,b' is no list of voxels"]
+    )
     refused("teacher", "inspect", files["script"], "--size", "0,0", "--channels", 2, told=["0, 0"])
     trained.interrupt()
     refused("teacher", "inspect", trained.run, told=["runs/teacher is not finished", "--resume"])

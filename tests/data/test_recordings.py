@@ -214,7 +214,10 @@ def naively(whole: np.ndarray, start: tuple[int, ...], drawn: Drawn) -> np.ndarr
         out = turned
     flipped = np.empty_like(out)
     for index in np.ndindex(*drawn.size):
-        source = [n - 1 - i if k in drawn.flips else i for k, (i, n) in enumerate(zip(index, drawn.size, strict=True))]
+        source = [
+            n - 1 - i if k in drawn.flips else i
+            for k, (i, n) in enumerate(zip(index, drawn.size, strict=True))
+        ]
         flipped[(slice(None), *index)] = out[(slice(None), *source)]
     return flipped  # fmt: skip
 

@@ -84,7 +84,11 @@ def test_stages_of_a_network_that_names_none() -> None:
 
 @pytest.mark.parametrize(
     ("given", "lacking"),
-    [({}, "--size and --channels"), ({"window": (8, 8)}, "give --channels"), ({"channels": 3}, "give --size")],
+    [
+        ({}, "--size and --channels"),
+        ({"window": (8, 8)}, "give --channels"),
+        ({"channels": 3}, "give --size"),
+    ],
 )
 def test_what_has_to_be_said(given: Any, lacking: str) -> None:
     with pytest.raises(SegdistillError, match=f"does not say what it takes.*{lacking}"):

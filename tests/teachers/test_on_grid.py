@@ -40,7 +40,10 @@ def place_of(grid: Grid, affine: np.ndarray, index: tuple[int, ...]) -> np.ndarr
     for k in range(3):  # canonical axes are those of the world
         step = np.linalg.norm(affine[:3, grid.axes[k]])
         extent = grid.shape[grid.axes[k]] * step
-        lowest = min(affine[k, 3], affine[k, 3] + affine[k, grid.axes[k]] * (grid.shape[grid.axes[k]] - 1)) - step / 2
+        lowest = (
+            min(affine[k, 3], affine[k, 3] + affine[k, grid.axes[k]] * (grid.shape[grid.axes[k]] - 1))
+            - step / 2
+        )
         place[k] = lowest + (grid.origin[k] + index[k] + 0.5) * extent / grid.resampled[k]
     return place  # fmt: skip
 

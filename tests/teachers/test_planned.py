@@ -44,7 +44,9 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any, CaseImage
     out = tmp_path_factory.mktemp("phantom") / "data"
     make_phantom(out, patients=2, size=(18, 16, 14), modalities=("CT", "PET"), difficulty=0.0)
     dataset = open_dataset(out)
-    plan = make_plan(dataset, statistics_cases=[dataset.cases[0].id], spacing=[30.0, 30.0, 40.0], crop=[None, 13, None])
+    plan = make_plan(
+        dataset, statistics_cases=[dataset.cases[0].id], spacing=[30.0, 30.0, 40.0], crop=[None, 13, None]
+    )
     names = [channel.name for channel in plan.channels]
     return dataset, plan, case_image(names, dataset, dataset.cases[0].id)
 
@@ -59,7 +61,9 @@ def test_it_is_a_source(scene: Any) -> None:
 def test_it_answers_on_the_grid_of_its_plan(scene: Any) -> None:
     _, plan, case = scene
     network = Net()
-    found = Planned(network, plan, (8, 8, 8)).answer(case, ["encoder/2", "encoder/deepest"], Asking(overlap=0.25))
+    found = Planned(network, plan, (8, 8, 8)).answer(
+        case, ["encoder/2", "encoder/deepest"], Asking(overlap=0.25)
+    )
     image, grid = prepared(case.image, case.geometry, plan)
     said = predict_maps(network, image, (8, 8, 8), {"encoder/2": (2, 2, 2)}, overlap=0.25)
     assert found.maps.keys() == {"logits", "encoder/2", "encoder/deepest"}
@@ -102,8 +106,16 @@ def test_its_identity_is_of_all_that_decides_its_answers(scene: Any) -> None:
         Planned(changed, plan, (8, 8, 8)),
         Planned(Net(meant="act"), plan, (8, 8, 8)),
         Planned(Net(), plan, (8, 8, 4)),
-        Planned(Net(), make_plan(dataset, statistics_cases=[dataset.cases[0].id], spacing=[20.0, 30.0, 40.0]), (8, 8, 8)),
-        Planned(Net(), make_plan(dataset, statistics_cases=[dataset.cases[0].id], spacing=[30.0, 30.0, 40.0]), (8, 8, 8)),
+        Planned(
+            Net(),
+            make_plan(dataset, statistics_cases=[dataset.cases[0].id], spacing=[20.0, 30.0, 40.0]),
+            (8, 8, 8),
+        ),
+        Planned(
+            Net(),
+            make_plan(dataset, statistics_cases=[dataset.cases[0].id], spacing=[30.0, 30.0, 40.0]),
+            (8, 8, 8),
+        ),
         flat,
         replace(flat, slices=Slices(axis=1)),
     ]

@@ -77,7 +77,9 @@ def test_nothing_that_is_known(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("a")
     (tmp_path / "empty").mkdir()
     for found in ("notes.txt", "empty"):
-        with pytest.raises(SegdistillError, match=rf"^teachers\.t\.path: .*{found} is no teacher.*source: \{{type"):
+        with pytest.raises(
+            SegdistillError, match=rf"^teachers\.t\.path: .*{found} is no teacher.*source: \{{type"
+        ):
             kind_of(tmp_path / found, "teachers.t.path")
     with pytest.raises(SegdistillError, match=r"^teachers\.t\.path: .*gone: no such file or folder"):
         kind_of(tmp_path / "gone", "teachers.t.path")
@@ -104,6 +106,8 @@ def test_patterns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert absolute == [tmp_path / "runs" / name for name in ("fold_0", "fold_1", "fold_10")]
     assert spread_out(["runs/other", "runs/fold_[01]"], "p")[0] == Path("runs/other")
     assert spread_out(["runs/odd[1]"], "p") == [Path("runs/odd[1]")], "a name that is there is no pattern"
-    assert spread_out(["runs/gone"], "p") == [Path("runs/gone")], "whether it is there is asked when it is opened"
+    assert spread_out(["runs/gone"], "p") == [Path("runs/gone")], (
+        "whether it is there is asked when it is opened"
+    )
     with pytest.raises(SegdistillError, match=r"^teachers\.t\.path: runs/f\*g fits no file or folder"):
         spread_out(["runs/f*g"], "teachers.t.path")

@@ -76,7 +76,9 @@ def test_out_of_fold() -> None:
     found = one(members(*FOLDS), "out_of_fold", data(0, "ab"))
     assert isinstance(found.whole_cases, Group) and found.network is None
     chosen = {case: [each.source for each in found.whole_cases.of_case(case)] for case in CASES}
-    assert chosen == {case: [Path(f"run_{n}")] for n, cases in enumerate(("ab", "cd", "ef")) for case in cases}
+    assert chosen == {
+        case: [Path(f"run_{n}")] for n, cases in enumerate(("ab", "cd", "ef")) for case in cases
+    }
     assert found.trained_on == CASES and found.window is None
 
 

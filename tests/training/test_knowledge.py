@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -250,7 +251,13 @@ def test_8_bit_logits_are_half_as_large(look: Look) -> None:
 
 
 def interpolated(**more: Any) -> Settings:
-    return {"loss": "mse", "student": "encoder/2", "teacher": "encoder/4", "projector": "interpolation", **more}
+    return {
+        "loss": "mse",
+        "student": "encoder/2",
+        "teacher": "encoder/4",
+        "projector": "interpolation",
+        **more,
+    }
 
 
 @pytest.mark.parametrize("mode", ["linear", "nearest", "area"])
@@ -266,10 +273,11 @@ def test_a_fixed_projection_is_kept_as_it_would_be_applied(mode: str, look: Look
     np.testing.assert_allclose(told((data, known), case, "encoder/4"), applied, atol=5e-3)
 
 
+AREA = {"type": "interpolation", "mode": "area"}
 PROJECTIONS: dict[str, tuple[dict[str, Settings | None], int]] = {
     "one": ({"hint": interpolated()}, 5),
     "two that agree": ({"hint": interpolated(), "more": interpolated(loss="attention_transfer")}, 5),
-    "two modes": ({"hint": interpolated(), "more": interpolated(projector={"type": "interpolation", "mode": "area"})}, 6),
+    "two modes": ({"hint": interpolated(), "more": interpolated(projector=AREA)}, 6),
     "one without": ({"hint": interpolated(), "more": interpolated(loss="attention_transfer", projector=None)}, 6),
     "two widths": ({"hint": interpolated(), "more": interpolated(student="encoder/1")}, 6),
     "a learned one": ({"hint": interpolated(projector="convolution")}, 6),
@@ -295,7 +303,11 @@ def budget(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module.shutil, "disk_usage", lambda _: usage)
 
 
-COARSE = {"terms": {"hint": {"loss": "mse", "student": "encoder/2", "teacher": "encoder/4", "projector": "convolution"}}}
+COARSE = {
+    "terms": {
+        "hint": {"loss": "mse", "student": "encoder/2", "teacher": "encoder/4", "projector": "convolution"}
+    }
+}
 REASONS: dict[str, tuple[Settings, Callable[[], Any], str]] = {
     "view": ({"teachers": {"teacher": {"view": {}}}}, Blocks, r"its view of the images changes at random \(view\)"),
     "affine": (COARSE, Blocks, r"encoder/4: small rotations and scaling \(data\.augmentation\.affine\)"),
@@ -324,11 +336,7 @@ def test_what_sends_a_teacher_online(name: str, look: Look) -> None:
     (note,) = known.notes
     terms = "terms.response, terms.hint" if "hint" in layer.get("terms", {}) else "terms.response"
     assert note.startswith(f"teachers.teacher answers in every step for {terms}: ")
-    pytest.raises(SegdistillError, refuse, note).match(reason)
-
-
-def refuse(note: str) -> None:
-    raise SegdistillError(note)
+    assert re.search(reason, note), note
 
 
 @pytest.mark.parametrize("name", [name for name in REASONS if name != "online"])
@@ -370,7 +378,10 @@ def test_the_budget_is_for_all_teachers_together(look: Look) -> None:
 
 
 def test_teachers_that_nobody_hears_are_not_asked(look: Look) -> None:
-    for layer in ({"teachers": {"teacher": {"weight": 0}}}, {"teachers": {"friend": {"peer": {}}, "teacher": {"weight": 0}}}):
+    for layer in (
+        {"teachers": {"teacher": {"weight": 0}}},
+        {"teachers": {"friend": {"peer": {}}, "teacher": {"weight": 0}}},
+    ):
         assert look(layer, teachers={"teacher": Blocks()})[1].entries == {}  # fmt: skip
 
 
@@ -399,8 +410,12 @@ def test_the_log_says_how_each_teacher_answered(own: Callable[..., Settings], tm
     networks = {"a": Blocks(), "b": Blocks(temperature=2)}
     layers: list[Settings] = [own(), {"teachers": {"a": {"view": {}}, "b": {}}}]
     run = distill(Recipe.load("hinton", *layers), tmp_path / "run", teachers=networks)
-    assert any("teachers.a answers in every step for terms.response: its view" in each for each in logged(run))
-    assert any("teachers.b was asked once about each case; its answers are in" in each for each in logged(run))
+    assert any(
+        "teachers.a answers in every step for terms.response: its view" in each for each in logged(run)
+    )
+    assert any(
+        "teachers.b was asked once about each case; its answers are in" in each for each in logged(run)
+    )
     assert run.info["knowledge"]["a"] == "online" and Path(run.info["knowledge"]["b"]["cached"]).is_dir()
 
 
@@ -463,10 +478,10 @@ def test_a_run_on_another_spacing(look: Look, coarse: Run) -> None:
 @pytest.mark.parametrize(
     ("layer", "reason"),
     [
-        ({"knowledge": "online"}, "knowledge is online"),
-        ({"teachers": {"teacher": {"view": {}}}}, "view"),
-        ({"knowledge": {"disk": "1k"}}, r"knowledge\.disk"),
-        ({"terms": HINT}, r"data\.augmentation\.affine"),
+        ({"knowledge": "online"}, "knowledge is online; leave that out"),
+        ({"teachers": {"teacher": {"view": {}}}}, r"\(view\); leave teachers\.teacher\.view out"),
+        ({"knowledge": {"disk": "1k"}}, r"are left of knowledge\.disk; raise that"),
+        ({"terms": HINT}, r"encoder/2: small rotations .*; say data\.augmentation\.affine=0"),
     ],
 )
 def test_it_cannot_answer_in_every_step(layer: Settings, reason: str, look: Look, coarse: Run) -> None:
@@ -536,7 +551,9 @@ def folds(own: Callable[..., Settings], tmp_path_factory: pytest.TempPathFactory
     """Three runs, one for each fold, that differ by their seed too."""
     out = tmp_path_factory.mktemp("folds")
     for fold in range(3):
-        recipe = Recipe.load("student_alone", own(splits={"folds": 3, "fold": fold}), {"train": {"seed": fold}})
+        recipe = Recipe.load(
+            "student_alone", own(splits={"folds": 3, "fold": fold}), {"train": {"seed": fold}}
+        )
         train(recipe, out / f"fold_{fold}")
     return out
 
@@ -576,7 +593,9 @@ def test_matched_folds_have_not_seen_what_is_validated(fold: int, look: Look, fo
 
 def test_matched_folds_where_all_have_seen_it(look: Look, folds: Path) -> None:
     layer = {"teachers": {"teacher": {"path": f"{folds}/fold_[12]", "folds": "matched"}}}
-    with pytest.raises(SegdistillError, match=r"teachers\.teacher\.folds: matched, but every model has learnt"):
+    with pytest.raises(
+        SegdistillError, match=r"teachers\.teacher\.folds: matched, but every model has learnt"
+    ):
         look(layer)
 
 
@@ -595,7 +614,9 @@ def test_out_of_fold_each_case_is_taught_by_the_one_that_has_not_seen_it(look: L
     assert set(teacher.trained_on) == {case for run in runs for case in run.splits.train}
     assert path_of(known) != path_of(look({"teachers": {"teacher": {"path": f"{folds}/fold_?"}}}))
     one = {"teachers": {"teacher": {"path": str(folds / "fold_1"), "folds": "out_of_fold"}}}
-    with pytest.raises(SegdistillError, match=r"teachers\.teacher\.folds: is for several models.*there is one"):
+    with pytest.raises(
+        SegdistillError, match=r"teachers\.teacher\.folds: is for several models.*there is one"
+    ):
         look(one)
 
 
@@ -636,7 +657,7 @@ def test_a_function_a_module_and_a_source(own: Callable[..., Settings], tmp_path
     logits = np.load(kept / "cases" / case / "logits.npy")
     assert logits.shape == (2, *data.store.case(case).image.shape[1:])
     np.testing.assert_array_equal(logits[0], -logits[1])
-    with pytest.raises(SegdistillError, match="expected a torch.nn.Module, a function of images"):
+    with pytest.raises(SegdistillError, match=r"expected a torch\.nn\.Module, a function of images"):
         segdistill.distill(recipe, tmp_path / "other", teachers={"teacher": 5})  # type: ignore[dict-item]
 
 
@@ -688,8 +709,12 @@ def test_what_cannot_be_said_of_how_it_sees(look: Look, coarse: Run) -> None:
     other = {"teachers": {"teacher": {"sees": {"spacing": [1.0, 1.0, 1.0], "inputs": ["MR"]}}}}
     with pytest.raises(SegdistillError, match=r"teachers\.teacher\.sees\.inputs: no image channel 'MR'"):
         look(other, teachers={"teacher": Blocks()})
-    told = {"teachers": {"teacher": {"run": None, "path": str(coarse.path), "sees": {"spacing": [1.0, 1.0, 1.0]}}}}
-    with pytest.raises(SegdistillError, match=r"teachers\.teacher\.sees: .*coarse says by itself how it sees"):
+    told = {
+        "teachers": {"teacher": {"run": None, "path": str(coarse.path), "sees": {"spacing": [1.0, 1.0, 1.0]}}}
+    }
+    with pytest.raises(
+        SegdistillError, match=r"teachers\.teacher\.sees: .*coarse says by itself how it sees"
+    ):
         look(told)
 
 

@@ -63,7 +63,15 @@ class Recordable:
 
 
 class CannotRecord(Exception):
-    """Why a teacher has to answer in every step."""
+    """Why a teacher has to answer in every step.
+
+    Attributes:
+        mend: what to do where it cannot, or is not to.
+    """
+
+    def __init__(self, reason: str, mend: str) -> None:
+        super().__init__(reason)
+        self.mend = mend
 
 
 def knowledge_of(
@@ -102,17 +110,20 @@ def knowledge_of(
             if size > left:
                 raise CannotRecord(
                     f"its answers for {len(cases)} cases take {in_bytes(size)}, {in_bytes(left)} are left of "
-                    "knowledge.disk"
+                    "knowledge.disk",
+                    "raise that, or say knowledge.logits=uint8",
                 )
             entry = Entry.at(data.store.path, name, found.spec)
             _fits_the_disk(entry, data, cases)
         except CannotRecord as reason:
             if teacher.network is None:
                 raise SegdistillError(
-                    f"teachers.{name} answers for whole cases alone ({teacher.apart}), and {reason}"
+                    f"teachers.{name} answers for whole cases alone ({teacher.apart}), and {reason}; {reason.mend}"
                 ) from None
             if wanted.type == "cached":
-                raise SegdistillError(f"knowledge: teachers.{name} cannot be cached: {reason}") from None
+                raise SegdistillError(
+                    f"knowledge: teachers.{name} cannot be cached: {reason}; {reason.mend}, or say knowledge=auto"
+                ) from None
             told = f" for terms.{', terms.'.join(terms)}" if terms else ""
             notes.append(f"teachers.{name} answers in every step{told}: {reason}")
             _takes_patches(name, teacher, data)
@@ -153,9 +164,11 @@ def recordable(
     """
     wanted = data.recipe.knowledge
     if wanted.type == "online":
-        raise CannotRecord("knowledge is online")
+        raise CannotRecord("knowledge is online", "leave that out")
     if teacher.view is not None:
-        raise CannotRecord("its view of the images changes at random (view)")
+        raise CannotRecord(
+            "its view of the images changes at random (view)", f"leave teachers.{name}.view out"
+        )
     asking = Asking(device, wanted.overlap, wanted.mirror, wanted.window_batch)
     stages = stages_asked(listeners(name, data.recipe.terms))
     if teacher.network is not None:
@@ -179,7 +192,7 @@ def _network(
     try:
         strides = strides_of(teacher.module, seen, stages)
     except SegdistillError as error:
-        raise CannotRecord(str(error)) from error
+        raise CannotRecord(str(error), "let the term listen to another stage") from error
     _can_be_cut(strides, data)
     changes = _changes(name, data, student, example, theirs)
     ask = FromNetwork(
@@ -300,7 +313,8 @@ def _shapes(
 def _can_be_cut(strides: Mapping[str, tuple[int, ...]], data: Prepared) -> None:
     problem = why_not(strides, data)
     if problem is not None:
-        raise CannotRecord(f"{problem[0]}: {problem[1]}")
+        stage, reason, mend = problem
+        raise CannotRecord(f"{stage}: {reason}", mend)
 
 
 def _with_slices(stride: tuple[int, ...], data: Prepared) -> tuple[int, ...]:
@@ -332,7 +346,8 @@ def _fits_the_disk(entry: Entry, data: Prepared, cases: list[str]) -> None:
     if needed > free:
         raise CannotRecord(
             f"its answers for {len(missing)} cases take {in_bytes(needed)}, {in_bytes(max(free, 0))} are free on the "
-            f"disk of {data.store.path}"
+            f"disk of {data.store.path}",
+            "free some (`segdistill cache prune`), or name another disk by data.store",
         )
 
 

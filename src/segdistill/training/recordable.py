@@ -98,8 +98,8 @@ def _second(projector: nn.Module, feature: Tensor) -> Tensor:
     return projector(feature, feature)[1]
 
 
-def why_not(strides: Mapping[str, Sequence[int]], data: Prepared) -> tuple[str, str] | None:
-    """Why maps at these strides cannot be cut from a recording, in words, and the first such stage; None: they can.
+def why_not(strides: Mapping[str, Sequence[int]], data: Prepared) -> tuple[str, str, str] | None:
+    """The first stage whose maps at these strides cannot be cut from a recording, why, and what to do; None: all can.
 
     Args:
         strides: by stage, along the axes of a patch.
@@ -108,18 +108,28 @@ def why_not(strides: Mapping[str, Sequence[int]], data: Prepared) -> tuple[str, 
     augmentation = None if settings is None else Augmentation(**settings)
     for name, stride in strides.items():
         if any(side % step for side, step in zip(patch, stride, strict=True)):
-            return name, f"patches {list(patch)} are no multiple of its stride {list(stride)}"
+            return (
+                name,
+                f"patches {list(patch)} are no multiple of its stride {list(stride)}",
+                "choose such a data.patch_size",
+            )
         if augmentation is None or max(stride) == 1:
             continue
         if not augmentation.on_grid:
-            return name, (
+            return (
+                name,
                 "small rotations and scaling (data.augmentation.affine) cannot be done on a map of stride "
-                f"{max(stride)}"
+                f"{max(stride)}",
+                "say data.augmentation.affine=0",
             )
         planes = combinations(range(len(patch)), 2)
         uneven = any(patch[a] == patch[b] and stride[a] != stride[b] for a, b in planes)
         if augmentation.rotate90 and uneven:
-            return name, f"quarter turns (data.augmentation.rotate90) do not fit its stride {list(stride)}"
+            return (
+                name,
+                f"quarter turns (data.augmentation.rotate90) do not fit its stride {list(stride)}",
+                "say data.augmentation.rotate90=0",
+            )
     return None
 
 

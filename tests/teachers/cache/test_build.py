@@ -42,7 +42,7 @@ def test_a_teacher_that_cannot_answer_is_named_with_the_case(entry: Entry, answe
             raise SegdistillError("the image is too large")
         return answer(case)
 
-    with pytest.raises(SegdistillError, match="^Asking big, case b: the image is too large$"):
+    with pytest.raises(SegdistillError, match=r"^Asking big, case b: the image is too large$"):
         build(entry, ask, CASES, title="Asking big")
     assert entry.has("a") and not entry.has("b")
     assert build(entry, answer, CASES, title="Asking big") == 3

@@ -21,7 +21,9 @@ from segdistill.teachers.cache.coding import (
 
 HALF = st.floats(-LARGEST_HALF, LARGEST_HALF, width=32)
 LOGITS = arrays(np.float32, st.tuples(*[st.integers(1, 4)] * 3), elements=HALF)
-TIGHT = arrays(np.float32, (2, 3, 3), elements=st.sampled_from([0.0, 1e-44, 1e-38, 1e-7, 1.0, 1.0000001, 100.0]))
+TIGHT = arrays(
+    np.float32, (2, 3, 3), elements=st.sampled_from([0.0, 1e-44, 1e-38, 1e-7, 1.0, 1.0000001, 100.0])
+)
 
 
 @settings(max_examples=300)
@@ -59,7 +61,9 @@ def test_what_cannot_be_kept_is_refused(code: Any, value: float) -> None:
 
 
 def test_a_channel_of_one_value_is_kept_exactly() -> None:
-    values = np.stack([np.full((3, 3), 1.5, np.float32), np.linspace(0, 255, 9, dtype=np.float32).reshape(3, 3)])
+    values = np.stack(
+        [np.full((3, 3), 1.5, np.float32), np.linspace(0, 255, 9, dtype=np.float32).reshape(3, 3)]
+    )
     codes, steps = in_steps(values)
     np.testing.assert_array_equal(decoded(codes, steps)[0], 1.5)
     assert steps.scale == (1.0, 1.0) and steps.error <= 0.5

@@ -34,7 +34,9 @@ def test_what_was_said_is_read_again(entry: Entry, answer: Answers) -> None:
         assert maps.keys() == {"logits", "encoder/4/stage"}
         for name, each in answer(case).items():
             assert isinstance(maps[name].values, np.memmap), "patches read what they touch"
-            np.testing.assert_array_equal(maps[name].decoded(maps[name].values), each.numpy().astype(np.float16))
+            np.testing.assert_array_equal(
+                maps[name].decoded(maps[name].values), each.numpy().astype(np.float16)
+            )
     assert not entry.has("other")
     assert Entry.open(entry.path) == entry and entry.strides["encoder/4/stage"] == (2, 4, 4)
 
@@ -143,9 +145,7 @@ def test_a_description_of_something_else(entry: Entry, spec: Make) -> None:
 
 @pytest.mark.parametrize("kind", ["float16", "uint8"])
 @pytest.mark.parametrize("left", [0, 5, 60, 127, 140])
-def test_a_file_that_was_cut_short(
-    left: int, kind: str, tmp_path: Path, spec: Make, answer: Answers
-) -> None:
+def test_a_file_that_was_cut_short(left: int, kind: str, tmp_path: Path, spec: Make, answer: Answers) -> None:
     entry = Entry.at(tmp_path, "t", spec(logits=kind)).begin("t", "")
     added(entry, answer, "a", "b")
     file = entry.folder("a") / "logits.npy"
@@ -165,7 +165,7 @@ def test_steps_that_are_damaged(text: str, tmp_path: Path, spec: Make, answer: A
 
 
 def test_a_case_that_is_not_there(entry: Entry) -> None:
-    with pytest.raises(SegdistillError, match="cases/a is missing or damaged .*run again, it is made anew"):
+    with pytest.raises(SegdistillError, match=r"cases/a is missing or damaged .*run again, it is made anew"):
         entry.maps("a")
 
 

@@ -91,7 +91,9 @@ def steps(entry: Entry) -> str:
     return "steps.json is damaged"
 
 
-@pytest.mark.parametrize("damage", [version, no_json, gone, half, another, steps], ids=lambda each: each.__name__)
+@pytest.mark.parametrize(
+    "damage", [version, no_json, gone, half, another, steps], ids=lambda each: each.__name__
+)
 def test_what_this_version_cannot_use_is_told(
     damage: Callable[[Entry], str], tmp_path: Path, spec: Make, answer: Answers
 ) -> None:
