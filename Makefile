@@ -30,7 +30,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all test-export lint format reference clean distclean force
+.PHONY: help install demo test test-all test-export lint format reference bench clean distclean force
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
@@ -82,8 +82,11 @@ clean:  ## Remove caches and builds (runs/ and .venv stay)
 	@rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	@find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-distclean: clean  ## Remove .venv too
-	@rm -rf $(VENV)
+bench: $(STAMP)  ## What a distillation step costs, cached and in every step, over the student alone (ARGS=--quick)
+	@$(BIN)/python benchmarks/distill_step.py $(ARGS)
+
+distclean: clean  ## Remove .venv and .venv-nnunet too
+	@rm -rf $(VENV) .venv-nnunet
 
 $(BIN)/python:
 	@for python in $(or $(PYTHON),python3.11 python3.12 python3.13 python3.14 python3 python); do \

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -762,3 +763,20 @@ def test_a_teacher_given_as_such_keeps_what_it_says(look: Look) -> None:
     given = Teacher(Blocks(), weight=0.25, score=0.5, trained_on=("x",))
     kept = look(teachers={"teacher": given})[1].teachers["teacher"]
     assert kept == replace(given, network=None, recorded={"logits": (2, (1, 1, 1))})
+
+
+def test_a_torchscript_file_has_its_logits_alone(look: Look, tmp_path: Path) -> None:
+    network = Blocks()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # tracing is deprecated; files of it are not
+        torch.jit.trace(network, torch.zeros(1, 2, 16, 16, 16)).save(str(tmp_path / "net.pt"))
+    by_path = {"teachers": {"teacher": {"run": None, "network": None, "path": str(tmp_path / "net.pt")}}}
+    known = look(by_path)
+    case = known[0].splits.train[0]
+    said = predict_logits(network, image_of(known[0], case), (16, 16, 16))
+    np.testing.assert_allclose(told(known, case), said, atol=1e-2, rtol=1e-3)
+    shutil.copy(tmp_path / "net.pt", tmp_path / "moved.pt")
+    moved = {"teachers": {"teacher": by_path["teachers"]["teacher"] | {"path": str(tmp_path / "moved.pt")}}}
+    assert path_of(look(moved)) == path_of(known)
+    with pytest.raises(SegdistillError, match=r"teachers\.teacher: ScriptNetwork has no stage 'encoder/2'"):
+        look(STILL | {"terms": HINT} | by_path)

@@ -49,7 +49,7 @@ class OwnRun:
             run.plan,
             facts_of(run).image_size,
             None if asked is None else Slices(**asked.model_dump()),
-            run.splits.train,
+            learnt_from(run),
             best_dice(run),
         )
 
@@ -127,6 +127,12 @@ def label_map(
         return LabelMap.by_name(plan.classes, theirs, wanted, regions)
     except ValueError as error:
         raise SegdistillError(f"{place}: {path}: {error}") from error
+
+
+def learnt_from(run: Run) -> tuple[str, ...]:
+    """The cases that a run's network has learnt from: its own training cases, and those of its teachers in turn."""
+    taught = run.info.get("taught_on") or {}
+    return tuple(sorted({*run.splits.train, *(case for cases in taught.values() for case in cases)}))
 
 
 def best_dice(run: Run) -> float | None:

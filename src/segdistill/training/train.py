@@ -247,10 +247,11 @@ def record(
     for name, teacher in distiller.teachers.items():
         seen = set(teacher.trained_on) & set(data.splits.test)
         if seen:
+            more = ", ..." if len(seen) > 3 else ""
             run.warn(
                 f"teachers.{name} was trained on {len(seen)} of this run's test cases "
-                f"({', '.join(sorted(seen)[:3])}, ...): what the student scores on them is no evidence; "
-                "use the same data.splits for both"
+                f"({', '.join(sorted(seen)[:3])}{more}): what the student scores on them is no evidence; "
+                "use the same data.splits for both, or test on cases that it has not seen (data.splits.test)"
             )
 
 
