@@ -207,7 +207,6 @@ def test_outside_of_the_image_nothing_is_taught(name: str) -> None:
     assert not torch.allclose(heard(model, changed)["total"], heard(model, told)["total"])
 
 
-@pytest.mark.xfail(strict=True, reason="distiller.py: the critic sees what lies outside of the image")
 def test_outside_of_the_image_the_critic_sees_nothing() -> None:
     inside = torch.ones(2, 1, 8, 8, dtype=torch.bool)
     inside[:, :, 4:] = False

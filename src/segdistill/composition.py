@@ -85,17 +85,19 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 def with_room(base: Mapping[str, Any], layer: Mapping[str, Any]) -> dict[str, Any]:
     """`base` before `layer` is laid on it: without what the teachers of the layer take the place of.
 
-    A teacher that the layer finds at `path` is no longer the run that it was to be, and stand-ins give way where the
-    layer names a teacher that is new.
+    A teacher that the layer finds at `path` is no longer the run that it was to be, and stand-ins that no term names
+    give way where the layer names a teacher that is new.
     """
     named, known = layer.get("teachers"), base.get("teachers")
     if not isinstance(named, Mapping) or not isinstance(known, Mapping):
         return dict(base)
     kept = {}
     new = any(told is not None and name not in known for name, told in named.items())
+    terms = [term for side in (base, layer) for term in (side.get("terms") or {}).values()]
+    heard = {name for term in terms if isinstance(term, Mapping) for name in term.get("teachers") or ()}
     for name, teacher in known.items():
         if isinstance(teacher, Mapping):
-            if new and name not in named and teacher.get("stand_in"):
+            if new and name not in named and name not in heard and teacher.get("stand_in"):
                 continue
             told = named.get(name)
             if isinstance(told, Mapping) and told.get("path") is not None:

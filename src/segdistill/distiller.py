@@ -195,7 +195,10 @@ class Distiller(nn.Module):
         if self.critic is None:
             return self._with_total(losses, image)
         taught = [maps["logits"] for name, maps in known.items() if name != SELF]
-        holistic, own = self.critic.losses(student["logits"], taught, self.regions)
+        logits = student["logits"]
+        if inside is not None:  # where nothing was recorded, both are told alike
+            logits, taught = logits * inside, [each * inside for each in taught]
+        holistic, own = self.critic.losses(logits, taught, self.regions)
         losses["holistic"] = self.holistic_weight * holistic
         return self._with_total(losses, image) | {"critic": own}
 

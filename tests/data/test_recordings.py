@@ -138,9 +138,6 @@ def test_patches_hold_the_voxel_that_was_chosen(made: dict[str, Any]) -> None:
 REACH = [(17, 8, 8), (9, 8, 4), (5, 8, 4), (16, 8, 8), (13, 4, 2), (7, 6, 3), (10, 6, 2), (3, 4, 4)]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="data/patches.py draws starts up to side - patch, which is rounded down at the end"
-)
 def test_every_voxel_can_be_reached() -> None:
     for side, patch, stride in REACH:
         store = MadeStore((side,) * 2, 0)

@@ -200,9 +200,7 @@ def test_nothing_is_unpickled_without_trust(static: Path, tmp_path: Path) -> Non
             evil = name.endswith("sample_inputs/model.pt")
             target.writestr(name, content.getvalue() if evil else source.read(name))
     assert ExportedProgram.recognises(path)
-    with pytest.raises(
-        SegdistillError, match=r"can run code when it is loaded; it was not loaded.*--trust"
-    ):
+    with pytest.raises(SegdistillError, match=r"can run code when it is loaded; it was not loaded.*--trust"):
         ExportedProgram().open(path)
     assert not ran.exists()
 

@@ -729,7 +729,6 @@ def test_a_path_takes_the_place_of_the_run(own: Callable[..., Settings], teacher
     assert list(new.teachers) == ["mine"], "the stand-in has given way"
 
 
-@pytest.mark.xfail(strict=True, reason="composition.py: a stand-in gives way although a term names it")
 def test_a_stand_in_that_a_term_names_stays(own: Callable[..., Settings], teacher: Run) -> None:
     term = {"terms": {"response": {"teachers": ["teacher"]}}}
     recipe = Recipe.load("hinton", own(), term, overrides=[f"teachers.mine.path={teacher.path}"])

@@ -297,7 +297,7 @@ class Patches:
     ) -> tuple[int, ...]:
         start = []
         for axis, (side, patch) in enumerate(zip(space, self.patch_size, strict=True)):
-            low, high = min(0, side - patch), max(0, side - patch)
+            low, high = min(0, side - patch), self._last(axis, side)
             if voxel is not None:  # in the middle half of the patch, unless the image's edge forbids it
                 first, last = int(voxel[axis]) - (3 * patch) // 4, int(voxel[axis]) - patch // 4
                 low, high = min(max(first, low), high), max(min(last, high), low)
@@ -308,8 +308,12 @@ class Patches:
     def _snapped(self, axis: int, start: int, side: int, voxel: np.ndarray | None) -> int:
         """The nearest multiple of the step at which the patch still begins in the image and holds the voxel."""
         step, patch = self.steps[axis], self.patch_size[axis]
-        last = -(-max(0, side - patch) // step) * step
-        snapped = min(max(round(start / step) * step, 0), last)
+        snapped = min(max(round(start / step) * step, 0), self._last(axis, side))
         if voxel is not None and not snapped <= voxel[axis] < snapped + patch:
             snapped = int(voxel[axis]) // step * step
         return snapped
+
+    def _last(self, axis: int, side: int) -> int:
+        """The last start of a patch: the first multiple of the step from which it reaches the end of the image."""
+        step = self.steps[axis]
+        return -(-max(0, side - self.patch_size[axis]) // step) * step

@@ -60,6 +60,10 @@ def train(
     with fabric.rank_zero_first():
         data = prepare(recipe, student=student)
     recipe = data.recipe
+    if if_exists == "resume" and Run(Path(out)).trained:  # nobody need be asked any more
+        with writing(fabric, recipe, Path(out), if_exists) as run:
+            must_be_the_same(run, data)
+            return run
     student = student_of(data, student)
     known = teachers_of(data, student, teachers, trust=trust)
     knowledge = knowledge_of(data, student, known, fabric.device, shown=fabric.is_global_zero)
@@ -68,8 +72,7 @@ def train(
         see_gradients(distiller, data, HALF[recipe.train.precision])
     with writing(fabric, recipe, Path(out), if_exists) as run:
         must_be_the_same(run, data)
-        if run.finished:
-            return run
+        must_answer_the_same(run, knowledge)
         if fabric.is_global_zero:
             record(run, data, distiller, asked, knowledge, known)
         fit(
@@ -174,6 +177,26 @@ def must_be_the_same(run: Run, data: Prepared) -> None:
         raise SegdistillError(
             f"{run.path} was begun on other images or splits than {data.dataset.path} gives now; bring those back, or "
             "begin anew with --overwrite or another --out"
+        )
+
+
+def must_answer_the_same(run: Run, knowledge: Knowledge) -> None:
+    """Raise where a run that is gone on with was begun with other answers of its teachers: it would mix two runs."""
+    for name, begun in (run.info.get("knowledge") or {}).items():
+        before = Path(begun["cached"]).name.rpartition("-")[2] if isinstance(begun, Mapping) else "online"
+        entry = knowledge.entries.get(name)
+        now = "online" if entry is None else entry.path.name.rpartition("-")[2]
+        if before == now:
+            continue
+        how = {True: "answer in every step", False: "answer from the cache"}
+        told = (
+            "its teacher, or how it is asked, has changed since"
+            if "online" not in (before, now)
+            else f"teachers.{name} would now {how[now == 'online']}, where it began to {how[before == 'online']}"
+        )
+        raise SegdistillError(
+            f"{run.path} cannot be gone on with: {told} (teachers.{name}; {'; '.join(knowledge.notes)}); bring back "
+            "what was there, or begin anew with --overwrite or another --out"
         )
 
 

@@ -19,7 +19,7 @@ def normalised_distance(
     at full resolution are by far the largest tensors of a distillation step, and each of autograd's own steps would go
     over them once more: written out, forward and backward take half of the passes.
     """
-    found: Tensor = _Distance.apply(student, teacher)  # type: ignore[no-untyped-call]
+    found: Tensor = _Distance.apply(student, teacher)
     return found
 
 
@@ -37,7 +37,7 @@ class _Distance(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
         student, teacher, difference, norm, a, b, length_s, length_t = ctx.saved_tensors
         unit = torch.where(norm > 0, gradient / norm, 0.0)  # of d / ||d||; 0 where both are equal
         wanted = ctx.needs_input_grad
