@@ -20,6 +20,7 @@ def resize(feature: Tensor, size: Sequence[int]) -> Tensor:
     size = tuple(size)
     if feature.shape[2:] == size:
         return feature
+    feature = feature.float() if feature.dtype == torch.float16 else feature  # as maps are recorded
     if all(new <= old for new, old in zip(size, feature.shape[2:], strict=True)):
         return F.interpolate(feature, size, mode="area")
     return F.interpolate(feature, size, mode=LINEAR[len(size)], align_corners=False)

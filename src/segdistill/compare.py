@@ -61,7 +61,7 @@ class Pair:
         s, t = map_of(student, self.own), self.of_teacher(teacher)
         s = self.labels.of_student(s) if self.response and self.labels is not None else s
         s, t = same_size(self.term, s, t)
-        return (s, t) if self.projector is None else self.projector(s, t)
+        return (s, t) if self.projector is None else self.projector(s, t.float())
 
     def of(
         self, s: Tensor, t: Tensor, student: Maps, teacher: Maps, truth: Truth, share: float | Tensor = 1.0,
@@ -129,8 +129,9 @@ def compare(
         where = None if where is None else where.repeat_interleave(count, 0)
         label = None if label is None else two_planes(label, labelled)
     given = {"label": label} if getattr(loss, "needs_label", False) else {}
+    as_recorded = getattr(loss, "half_teacher", False)
     with torch.autocast(student.device.type, enabled=False):
-        value = loss(student.float(), teacher.float(), where=where, **given)
+        value = loss(student.float(), teacher if as_recorded else teacher.float(), where=where, **given)
     return value * count if as_classes else value
 
 

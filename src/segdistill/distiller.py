@@ -26,6 +26,7 @@ from segdistill.term import (
     SELF,
     Term,
     check_terms,
+    is_response,
     key_of,
     pair,
     wanted,
@@ -240,7 +241,7 @@ class Distiller(nn.Module):
             return teacher.knowledge(image, self._asked_of(name), site)
         if name not in told:
             raise ValueError(f"teachers.{name} was recorded, and nothing of that is told of this batch")
-        return {stage: each.float() for stage, each in told[name].items()}
+        return {stage: each.float() if is_response(stage) else each for stage, each in told[name].items()}
 
     def _asked_of(self, teacher: str) -> tuple[str, ...]:
         """The stages that the terms ask of a teacher."""

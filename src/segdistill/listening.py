@@ -101,7 +101,9 @@ def _mixture(student: Maps, voices: Sequence[Voice], shares: Mapping[str, Any], 
 
 
 def _mean(maps: Sequence[Tensor], weights: Sequence[Any]) -> Tensor:
-    return torch.stack([w * each for w, each in zip(weights, maps, strict=True)]).sum(0) / sum(weights)
+    return torch.stack([w * each.float() for w, each in zip(weights, maps, strict=True)]).sum(0) / sum(
+        weights
+    )
 
 
 def _learns(projector: nn.Module | None) -> bool:

@@ -186,7 +186,8 @@ class TeacherSection(Section):
     fold, which has not seen its validation cases; out_of_fold: each case is taught by the one that has not seen it.
     null: their answers are averaged."""
     sees: SeesSection | None = None
-    """How a network from a file or from Python sees images, where it is not as the student does."""
+    """How a teacher sees images, where it is not as the student does; one with a record of its own takes `inputs`
+    alone."""
     stand_in: bool = False
     """Stands for a teacher of yours: gives way where another teacher is named beside it."""
     weight: NonNegative = 1.0

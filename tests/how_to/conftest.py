@@ -8,6 +8,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from importlib import util
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -26,7 +27,6 @@ FEW = ("data.workers=0", "train.epochs=1", "train.iterations=2")
 SARCOMA, HIPPOCAMPUS, SPLEEN = "Dataset101_Sarcoma", "Dataset004_Hippocampus", "Dataset009_Spleen"
 NNUNET = "nnUNetTrainer__nnUNetPlans__3d_fullres"
 Command = Callable[..., Any]
-Page = Callable[[str], Path]
 
 
 def module(path: str) -> ModuleType:
@@ -48,7 +48,7 @@ class Levels(nn.Module):
         widths = (channels, 4, 4, 4, 6)
         self.encoder = nn.ModuleList(
             nn.Conv3d(a, b, 3, stride=1 if k == 0 else 2, padding=1)
-            for k, (a, b) in enumerate(zip(widths, widths[1:], strict=False))
+            for k, (a, b) in enumerate(pairwise(widths))
         )
         self.up = nn.ConvTranspose3d(6, 4, 8, stride=8)
         self.out = nn.Conv3d(8, outputs, 1)
@@ -184,3 +184,10 @@ def desk(shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callab
         return tmp_path
 
     return lay
+
+
+@pytest.fixture
+def levels() -> nn.Module:
+    """A network with inner maps, which can be exported for images of any size."""
+    torch.manual_seed(1)
+    return Levels().eval()

@@ -87,9 +87,15 @@ def load(
         raise SegdistillError(
             f"{place}: {path} was trained on {theirs.spatial_dims}-D images, these are {plan.spatial_dims}-D"
         )
-    inputs = plan.numbers_of(source.channels, f"{place}: {path} was trained with it")
-    seen = plan.seen_by(inputs)
     about = place.rpartition(".")[0]
+    try:
+        inputs = plan.numbers_of(source.channels, f"{place}: {path} was trained with it")
+    except SegdistillError as error:
+        raise SegdistillError(
+            f"{error}; where it has another name here, say by {about}.sees.inputs=[...] which of them it is to see, in "
+            f"its order ({', '.join(source.channels)})"
+        ) from None
+    seen = plan.seen_by(inputs)
     labels = label_map(plan, theirs.classes, theirs.regions, classes, f"{about}.classes", Path(path))
     known = Teacher(None, weight, Path(path), labels=labels, score=source.score, trained_on=source.trained_on)
     apart = differences(_processing(theirs), _processing(seen))

@@ -75,6 +75,11 @@ def as_teacher(
     if isinstance(given, Teacher):
         return given
     view = None if section.view is None else View(**section.view)
+    if section.sees is not None and not section.frozen:
+        raise SegdistillError(
+            f"teachers.{name}.sees: is for a trained teacher; a peer is told its image channels by network.inputs, a "
+            "moving average sees what the student sees"
+        )
     if section.average is not None:
         average = Average(section.average.momentum, section.average.final)
         return Teacher(copy.deepcopy(student), section.weight, inputs=data.inputs, view=view, average=average)
@@ -95,6 +100,10 @@ def as_teacher(
             f"{place}.run: is required (the folder of a run, from `segdistill train`), or {place}.path (a trained "
             "model of any other kind: `segdistill list sources`)"
         )
+    if section.sees is not None:
+        run = Path(section.run)
+        brought = _brought(own_run.OwnRun().open(run), run, section, data, f"{place}.run")
+        return replace(brought, weight=section.weight, view=view)
     teacher = own_run.load(
         section.run, plan, data.facts, place=f"{place}.run", slices=data.slices, weight=section.weight,
         classes=section.classes,
@@ -147,7 +156,7 @@ def _brought(
 ) -> Teacher:
     """A model as a teacher for these data: its channels and classes found among those of the student."""
     plan, named = data.plan, path or Path(place)
-    about = place.removesuffix(".path")
+    about = place if path is None else place.rpartition(".")[0]
     if isinstance(model, Planned) and section.sees is None and path is not None:
         return own_run.load(path, plan, data.facts, place=place, slices=data.slices, classes=section.classes)
     sees, bare = section.sees, isinstance(model, nn.Module)

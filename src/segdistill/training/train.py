@@ -25,6 +25,7 @@ from segdistill.training.assemble import joined, student_of, supervised
 from segdistill.training.budget import tell, with_its_student
 from segdistill.training.knowledge import Knowledge, knowledge_of
 from segdistill.training.loop import fit
+from segdistill.training.memory import keep_freed_memory
 from segdistill.training.precision import refuse_wrong_gradients
 from segdistill.training.prepare import Prepared, prepare, workers
 from segdistill.training.teachers import Given, teachers_of
@@ -115,6 +116,8 @@ def launch(recipe: Recipe) -> Fabric:
             "use train.accelerator=cpu, or fewer devices"
         ) from error
     fabric.launch()
+    if accelerator == "cpu":
+        keep_freed_memory()
     return fabric
 
 

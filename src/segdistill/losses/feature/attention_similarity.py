@@ -45,6 +45,11 @@ class AttentionSimilarity:
         """`at_l2` collapses the channels, so that any two widths compare."""
         return self.norm != "at_l2"
 
+    @property
+    def half_teacher(self) -> bool:
+        """Whether it takes the teacher's map in half precision, as it was recorded."""
+        return self.norm == "l1_global"
+
     def __call__(
         self,
         student: Float[Tensor, "batch channel *space"],

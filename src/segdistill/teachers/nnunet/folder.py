@@ -40,8 +40,8 @@ class NnunetFolder:
 
     @staticmethod
     def recognises(path: Path) -> bool:
-        """Whether the names in a folder are nnU-Net's; nothing is read."""
-        return bool(files.trained_below(Path(path)))
+        """Whether the names in a folder are nnU-Net's, those of version 1 too, so that it is told; nothing is read."""
+        return bool(files.trained_below(Path(path))) or files.looks_like_version_1(Path(path))
 
     def open(self, path: Path, *, trust: bool = False) -> Source:
         """Read plans and weights.

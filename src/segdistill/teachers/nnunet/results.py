@@ -53,6 +53,11 @@ def looks_trained(path: Path) -> bool:
     return (path / PLANS).is_file() and (path / DATASET).is_file() and bool(_folds(path))
 
 
+def looks_like_version_1(path: Path) -> bool:
+    """Whether the names in a folder are those that nnU-Net v1 gave to a trained model."""
+    return (path / "plans.pkl").is_file() and bool(_folds(path))
+
+
 def trained_below(path: Path) -> list[Path]:
     """The trained configurations that a folder is or holds."""
     if looks_trained(path):
