@@ -47,10 +47,11 @@ from segdistill.teachers.cache.entry import Entry
 from segdistill.teachers.teacher import Teacher
 from segdistill.training.assemble import joined, student_of
 from segdistill.training.batches import batches
-from segdistill.training.knowledge import knowledge_of, recordable
+from segdistill.training.knowledge import knowledge_of
 from segdistill.training.loop import one_step, optimizers_of
 from segdistill.training.memory import keep_freed_memory
 from segdistill.training.prepare import Prepared, prepare
+from segdistill.training.recordable import recordable
 
 STUDENTS: dict[str, dict[str, Any]] = {
     "h_denseformer 8": {"type": "h_denseformer", "filters": 8},

@@ -26,3 +26,12 @@ def quantity(value: Any) -> Any:
 
 Quantity = Annotated[float, BeforeValidator(quantity), Field(gt=0)]
 """A number above 0, which may be written 500k, 1.5M or 20G."""
+
+
+def in_bytes(count: float) -> str:
+    """A number of bytes for people, in powers of 1000."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 999.5:  # what is not rounded up to the next unit
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"

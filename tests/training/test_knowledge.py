@@ -22,6 +22,7 @@ from segdistill.evaluation.sliding_window import predict_logits, predict_maps
 from segdistill.model import load_network
 from segdistill.networks.stages import name_stages
 from segdistill.projectors.interpolation import Interpolation
+from segdistill.quantity import in_bytes
 from segdistill.recipe import Recipe
 from segdistill.run import Run
 from segdistill.teachers import on_grid
@@ -34,7 +35,7 @@ from segdistill.teachers.teacher import Teacher
 from segdistill.training import knowledge as module
 from segdistill.training.assemble import student_of
 from segdistill.training.distill import distill
-from segdistill.training.knowledge import Knowledge, in_bytes, knowledge_of
+from segdistill.training.knowledge import Knowledge, knowledge_of
 from segdistill.training.prepare import Prepared, prepare
 from segdistill.training.teachers import teachers_of
 from segdistill.training.train import train
@@ -349,6 +350,7 @@ def test_cached_is_an_order(name: str, look: Look) -> None:
 
 
 def test_a_disk_without_room(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert look()[1].entries
     budget(monkeypatch)
     network = Blocks(temperature=3.0)  # that nobody has asked yet
     _, known = look(teachers={"teacher": network})

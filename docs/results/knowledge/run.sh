@@ -23,6 +23,8 @@ cp "$out/difference.json" "$here/"
 for seed in 0 1 2; do
   one "cached_$seed" distill hinton "$light" train.seed=$seed teachers.teacher.run="$out/teacher" knowledge=cached
   one "online_$seed" distill hinton "$light" train.seed=$seed teachers.teacher.run="$out/teacher" knowledge=online
+done
+for seed in 0 1 2; do
   one "alone_$seed" train student_alone "$light" train.seed=$seed
 done
 $segdistill report "$out"/cached_? "$out"/online_? "$out"/alone_? "$out/teacher" --out "$out/report"

@@ -180,7 +180,15 @@ def compare(out: Path) -> dict[str, Any]:
 def table(found: dict[str, Any]) -> str:
     """The same for a page, Dice in percent."""
     classes = list(found["nnunet"]["dice"])
-    heads = ["", "parameters", *classes, "mean", "s a case, command", "s a case, loaded"]
+    heads = [
+        "",
+        "parameters",
+        *classes,
+        "mean",
+        "s a case, commands",
+        "s a case, loaded",
+        "CPU s a case, loaded",
+    ]
     lines = ["| " + " | ".join(heads) + " |", "|---" + "|--:" * (len(heads) - 1) + "|"]
     titles = {"nnunet": "nnU-Net", "distilled": "student distilled from it", "alone": "same student alone"}
     for key, title in titles.items():
@@ -190,7 +198,7 @@ def table(found: dict[str, Any]) -> str:
         row = [title, f"{each['parameters'] / 1e6:.2f} M"]
         row += [f"{100 * each['dice'][name]:.1f}" for name in classes]
         row += [f"{100 * each['mean']:.1f}{spread}"]
-        row += [f"{timed['command_wall_per_case']:.2f}", f"{timed['loaded_wall_per_case']:.3f}"]
+        row += [f"{timed[f'{what}_per_case']:.2f}" for what in ("command_wall", "loaded_wall", "loaded_cpu")]
         lines.append("| " + " | ".join(row) + " |")
     for name in ("alone", "nnunet"):
         told = found[f"distilled_against_{name}"]

@@ -84,7 +84,7 @@ def info_command(root: Root = None, as_json: AsJson = False) -> None:
     if as_json:
         print(json.dumps([_row(one) for one in found], ensure_ascii=False))
         return
-    from segdistill.training.knowledge import in_bytes
+    from segdistill.quantity import in_bytes
 
     table = Table()
     for title, side in (("entry", "left"), ("stages", "left"), ("cases", "right"), ("size", "right")):
@@ -127,8 +127,8 @@ def prune_command(
 
       segdistill cache prune runs/preprocessed --all --yes
     """
+    from segdistill.quantity import in_bytes
     from segdistill.teachers.cache.inventory import remove
-    from segdistill.training.knowledge import in_bytes
 
     chosen = [
         one

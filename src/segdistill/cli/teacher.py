@@ -57,12 +57,12 @@ def inspect_command(
     part: dict[str, object] = {}
     for word in settings or ():
         part = merge(part, parse_override(word))
-    kind = str(part.setdefault("type", kind_of(path, str(path)) if "type" not in part else part["type"]))
+    kind = str(part.setdefault("type", kind_of(path, "teacher") if "type" not in part else part["type"]))
     try:
         window = None if size is None else [int(n) for n in size.split(",")]
     except ValueError:
         raise SegdistillError(f"--size: {size!r} is no list of voxels such as 64,64,64") from None
-    found = inspect(kind, opened(path, part, str(path), trust=trust), window=window, channels=channels)
+    found = inspect(kind, opened(path, part, "teacher", trust=trust), window=window, channels=channels)
     if as_json:
         print(json.dumps(found.to_dict(), ensure_ascii=False))
         return

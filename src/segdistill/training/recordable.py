@@ -1,154 +1,231 @@
-"""Which maps of a teacher a run asks for, and whether they may be recorded once instead of computed in every step."""
+"""What to record of each kind of teacher: a network, a source of whole cases, a group of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
-from itertools import combinations
-from math import gcd
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from segdistill.data.augmentation import Augmentation
+from segdistill.atomic import write_json
 from segdistill.errors import SegdistillError
-from segdistill.evaluation.sliding_window import evaluating
-from segdistill.networks.domains import ask
-from segdistill.networks.stages import catch, first_output
-from segdistill.parts import build
-from segdistill.projectors import PROJECTORS
-from segdistill.sections import TermSection
+from segdistill.evaluation.sliding_window import strides_of
+from segdistill.teachers.cache.build import Asked
+from segdistill.teachers.cache.entry import FOLDER, MapSpec, Spec
+from segdistill.teachers.identity import of_network, of_text
+from segdistill.teachers.on_grid import FromGroup, FromNetwork, FromSource, case_image
+from segdistill.teachers.source import Asking, Source
+from segdistill.teachers.teacher import Group, Teacher
+from segdistill.training.asked import (
+    LOGITS,
+    axes_along,
+    kept_strides,
+    listeners,
+    projected,
+    stages_asked,
+    why_not,
+    widths_of,
+)
 from segdistill.training.prepare import Prepared
 
-Change = Callable[[Tensor], Tensor]
-LOGITS = "logits"
+SHAPES = "shapes.json"
 
 
 @dataclass(frozen=True)
-class Projected:
-    """A map whose channels are interpolated before it is kept, as the terms would do in every step."""
+class Recordable:
+    """What a teacher would be asked, once for each case."""
 
-    told: str
-    change: Change
-    width: int
-
-
-def listeners(name: str, terms: Mapping[str, TermSection]) -> dict[str, TermSection]:
-    """The terms that listen to a teacher."""
-    return {
-        term: section
-        for term, section in terms.items()
-        if section.teacher_is is None and (section.teachers is None or name in section.teachers)
-    }
+    spec: Spec
+    ask: Asked
 
 
-def stages_asked(terms: Mapping[str, TermSection]) -> tuple[str, ...]:
-    """The stages that terms ask of a teacher, without its logits, which are always told."""
-    sides = [other for section in terms.values() for _, other in section.stage_pairs()]
-    names = [name for side in sides for name in ([side] if isinstance(side, str) else side)]
-    return tuple(dict.fromkeys(name for name in names if name != LOGITS))
+class CannotRecord(Exception):
+    """Why a teacher has to answer in every step.
+
+    Attributes:
+        mend: what to do where it cannot, or is not to.
+    """
+
+    def __init__(self, reason: str, mend: str) -> None:
+        super().__init__(reason)
+        self.mend = mend
 
 
-def widths_of(network: nn.Module, example: Tensor, stages: Sequence[str]) -> dict[str, int]:
-    """Channels of each stage, and of the logits."""
+def recordable(
+    name: str, data: Prepared, student: nn.Module, teacher: Teacher, device: torch.device | str
+) -> Recordable:
+    """What to record of a teacher.
+
+    Raises:
+        CannotRecord: it has to answer in every step.
+        SegdistillError: a stage that is not there.
+    """
+    wanted = data.recipe.knowledge
+    if wanted.type == "online":
+        raise CannotRecord("knowledge is online", "leave that out")
+    if teacher.view is not None:
+        raise CannotRecord(
+            "its view of the images changes at random (view)", f"leave teachers.{name}.view out"
+        )
+    asking = Asking(device, wanted.overlap, wanted.mirror, wanted.window_batch)
+    stages = stages_asked(listeners(name, data.recipe.terms))
+    if teacher.network is not None:
+        return _network(name, data, student, teacher, stages, asking)
+    assert teacher.whole_cases is not None
+    if isinstance(teacher.whole_cases, Group):
+        return _group(name, data, student, teacher.whole_cases, stages, asking)
+    return _source(name, data, student, teacher, teacher.whole_cases, stages, asking)
+
+
+def _network(
+    name: str, data: Prepared, student: nn.Module, teacher: Teacher, stages: tuple[str, ...], asking: Asking
+) -> Recordable:
+    window = teacher.window or data.facts.image_size
+    example = torch.zeros(1, len(data.plan.channels), *data.facts.image_size)
+    seen = teacher.seen(torch.zeros(1, len(data.plan.channels), *window))
     try:
-        with evaluating(network), torch.no_grad(), catch(network, stages) as maps:
-            logits = first_output(ask(network, example, None))
-    except ValueError as error:
-        raise SegdistillError(str(error)) from error
-    return {LOGITS: logits.shape[1]} | {name: maps[name].shape[1] for name in stages}
-
-
-def projected(
-    terms: Mapping[str, TermSection], own: Mapping[str, int], theirs: Mapping[str, int], dims: int
-) -> dict[str, Projected]:
-    """The stages that all terms bring to one width by a fixed interpolation: these are kept at that width.
-
-    Args:
-        own, theirs: channels of the student's and the teacher's stages.
-    """
-    wanted: dict[str, set[tuple[int, str]]] = {}
-    for section in terms.values():
-        part = section.projector or {}
-        fixed = part.get("type") == "interpolation" and part.get("side") == "teacher"
-        for mine, other in section.stage_pairs():
-            for name in [other] if isinstance(other, str) else other:
-                alone = fixed and isinstance(other, str) and isinstance(mine, str)
-                width = own[mine] if alone and isinstance(mine, str) else theirs[name]
-                wanted.setdefault(name, set()).add((width, str(part["mode"]) if alone else ""))
-    found = {}
-    for name, ways in wanted.items():
-        width, mode = next(iter(ways))
-        if name != LOGITS and len(ways) == 1 and mode and width != theirs[name]:
-            made = build(
-                PROJECTORS, {"type": "interpolation", "mode": mode}, name,
-                student_width=width, teacher_width=theirs[name], spatial_dims=dims,
-            )  # fmt: skip
-            found[name] = Projected(
-                f"interpolation, {mode}, {theirs[name]} to {width}", partial(_second, made), width
-            )
-    return found
-
-
-def _second(projector: nn.Module, feature: Tensor) -> Tensor:
-    """The teacher's map after a projector that looks at no map of the student's."""
-    projector = projector.to(feature.device)
-    return projector(feature, feature)[1]
-
-
-def why_not(strides: Mapping[str, Sequence[int]], data: Prepared) -> tuple[str, str, str] | None:
-    """The first stage whose maps at these strides cannot be cut from a recording, why, and what to do; None: all can.
-
-    Args:
-        strides: by stage, along the axes of a patch.
-    """
-    patch, settings = data.facts.image_size, data.recipe.data.augmentation
-    augmentation = None if settings is None else Augmentation(**settings)
-    for name, stride in strides.items():
-        if any(side % step for side, step in zip(patch, stride, strict=True)):
-            return (
-                name,
-                f"patches {list(patch)} are no multiple of its stride {list(stride)}",
-                "choose such a data.patch_size",
-            )
-        if augmentation is None or max(stride) == 1:
-            continue
-        if not augmentation.on_grid:
-            return (
-                name,
-                "small rotations and scaling (data.augmentation.affine) cannot be done on a map of stride "
-                f"{max(stride)}",
-                "say data.augmentation.affine=0",
-            )
-        planes = combinations(range(len(patch)), 2)
-        uneven = any(patch[a] == patch[b] and stride[a] != stride[b] for a, b in planes)
-        if augmentation.rotate90 and uneven:
-            return (
-                name,
-                f"quarter turns (data.augmentation.rotate90) do not fit its stride {list(stride)}",
-                "say data.augmentation.rotate90=0",
-            )
-    return None
-
-
-def kept_strides(
-    strides: Mapping[str, Sequence[int]], patch: Sequence[int], axes: Sequence[int]
-) -> dict[str, tuple[int, ...]]:
-    """Strides on the student's grid at which to keep maps that are brought to it anyway: fractions of a patch.
-
-    Args:
-        strides: along the axes of the teacher's grid.
-        axes: for each axis of the student's images, the one of the teacher's grid that runs along it.
-    """
-    return {
-        name: tuple(gcd(int(stride[axis]), side) for axis, side in zip(axes, patch, strict=True))
-        for name, stride in strides.items()
+        theirs = widths_of(teacher.module, seen, stages)
+    except SegdistillError as error:
+        raise SegdistillError(f"teachers.{name}: {error}") from error
+    try:
+        strides = strides_of(teacher.module, seen, stages)
+    except SegdistillError as error:
+        raise CannotRecord(str(error), "let the term listen to another stage") from error
+    _can_be_cut(strides, data)
+    changes = _changes(name, data, student, example, theirs)
+    ask = FromNetwork(
+        teacher, data.store, window, strides, asking, data.slices, {k: v.change for k, v in changes.items()}
+    )
+    maps = {
+        stage: MapSpec(
+            changes[stage].width if stage in changes else theirs[stage],
+            _with_slices(strides.get(stage, (1,) * len(window)), data),
+            changes[stage].told if stage in changes else None,
+        )
+        for stage in (LOGITS, *stages)
     }
+    identity = of_text(
+        of_network(teacher.module, seen.shape[1], window, stages), teacher.inputs, repr(teacher.intensities)
+    )
+    return Recordable(_spec(data, identity, maps, window), ask)
 
 
-def axes_along(matrix: Any) -> tuple[int, ...]:
-    """For each axis of the grid that a homogeneous matrix leads from, the axis of the other that runs along it."""
-    linear = abs(matrix[:-1, :-1])
-    return tuple(int(linear[:, axis].argmax()) for axis in range(linear.shape[1]))
+def _source(
+    name: str,
+    data: Prepared,
+    student: nn.Module,
+    teacher: Teacher,
+    source: Source,
+    stages: tuple[str, ...],
+    asking: Asking,
+) -> Recordable:
+    channels = teacher.channels or tuple(data.plan.dataset.channels)
+    identity = of_text(source.identity(), channels)
+    theirs, natural = _shapes(data, source, channels, identity, stages, asking)
+    patch = [*data.facts.image_size]
+    if data.slices is not None:
+        patch.insert(data.slices.axis, 1)
+    strides = kept_strides(natural, patch, range(len(patch)))
+    _can_be_cut({stage: _without_slices(stride, data) for stage, stride in strides.items()}, data)
+    example = torch.zeros(1, len(data.plan.channels), *data.facts.image_size)
+    changes = _changes(name, data, student, example, theirs)
+    ask = FromSource(
+        source, channels, data.dataset, data.store, strides, asking, {k: v.change for k, v in changes.items()}
+    )
+    maps = {
+        stage: MapSpec(
+            changes[stage].width if stage in changes else theirs[stage],
+            stride,
+            changes[stage].told if stage in changes else None,
+        )
+        for stage, stride in strides.items()
+    }
+    return Recordable(_spec(data, identity, maps, None), ask)
+
+
+def _group(
+    name: str, data: Prepared, student: nn.Module, group: Group, stages: tuple[str, ...], asking: Asking
+) -> Recordable:
+    if stages:
+        raise SegdistillError(
+            f"teachers.{name}: {len(group.members)} models have no common {', '.join(stages)}: stage maps of networks "
+            "that were trained apart cannot be averaged; let such terms listen to one model"
+        )
+    each = [recordable(name, data, student, one, asking.device) for one in group.members]
+    maps = each[0].spec.maps
+    learnt = [sorted(one.trained_on) for one in group.members] if group.out_of_fold else None
+    identity = of_text([one.spec.identity for one in each], [one.spec.asked for one in each], learnt)
+    return Recordable(_spec(data, identity, maps, None), FromGroup(group, tuple(one.ask for one in each)))
+
+
+def _spec(data: Prepared, identity: str, maps: Mapping[str, MapSpec], window: tuple[int, ...] | None) -> Spec:
+    wanted = data.recipe.knowledge
+    asked: dict[str, Any] = {"overlap": wanted.overlap, "mirror": wanted.mirror}
+    asked |= {} if window is None else {"window": list(window)}
+    asked |= {} if data.slices is None else {"slices": data.slices.axis}
+    return Spec(identity, data.store.fingerprint, maps, wanted.logits, asked)
+
+
+def _changes(
+    name: str, data: Prepared, student: nn.Module, example: Tensor, theirs: Mapping[str, int]
+) -> dict[str, Any]:
+    """The stages that are kept at the student's width."""
+    terms = listeners(name, data.recipe.terms)
+    mine = [side for section in terms.values() for side, _ in section.stage_pairs() if isinstance(side, str)]
+    seen = example if data.inputs is None else example[:, list(data.inputs)]
+    place = next(student.parameters(), torch.zeros(0)).device
+    own = widths_of(student, seen.to(place), [stage for stage in dict.fromkeys(mine) if stage != LOGITS])
+    return dict(projected(terms, own, theirs, data.facts.spatial_dims))
+
+
+def _shapes(
+    data: Prepared,
+    source: Source,
+    channels: tuple[str, ...],
+    identity: str,
+    stages: tuple[str, ...],
+    asking: Asking,
+) -> tuple[dict[str, int], dict[str, tuple[int, ...]]]:
+    """Channels of a source's maps, and their strides along the axes of the student's images; found out once."""
+    memory = data.store.path / FOLDER / SHAPES
+    try:
+        remembered = json.loads(memory.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        remembered = {}
+    remembered = remembered if isinstance(remembered, dict) else {}
+    key = of_text(identity, stages)
+    if key not in remembered:
+        smallest = min(data.splits.train, key=lambda case: int(np.prod(data.store.case(case).image.shape)))
+        answer = source.answer(case_image(channels, data.dataset, smallest), stages, asking)
+        grid = data.store.case(smallest).grid
+        along = axes_along(np.linalg.inv(answer.to_original) @ grid.to_original)
+        remembered[key] = {
+            stage: [int(answer.maps[stage].shape[0]), [int(answer.strides[stage][axis]) for axis in along]]
+            for stage in (LOGITS, *stages)
+        }
+        write_json(memory, remembered)
+    told = remembered[key]
+    return {stage: told[stage][0] for stage in told}, {stage: tuple(told[stage][1]) for stage in told}
+
+
+def _can_be_cut(strides: Mapping[str, tuple[int, ...]], data: Prepared) -> None:
+    problem = why_not(strides, data)
+    if problem is not None:
+        stage, reason, mend = problem
+        raise CannotRecord(f"{stage}: {reason}", mend)
+
+
+def _with_slices(stride: tuple[int, ...], data: Prepared) -> tuple[int, ...]:
+    """A stride along the axes of a patch, along those of the stored images."""
+    if data.slices is None:
+        return stride
+    return (*stride[: data.slices.axis], 1, *stride[data.slices.axis :])
+
+
+def _without_slices(stride: tuple[int, ...], data: Prepared) -> tuple[int, ...]:
+    axis = None if data.slices is None else data.slices.axis
+    return tuple(n for k, n in enumerate(stride) if k != axis)

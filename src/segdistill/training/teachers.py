@@ -25,9 +25,9 @@ from segdistill.teachers.planned import Planned
 from segdistill.teachers.source import Source
 from segdistill.teachers.teacher import Group, Teacher
 from segdistill.teachers.view import View
+from segdistill.training.asked import listeners, stages_asked
 from segdistill.training.folds import as_one
 from segdistill.training.prepare import Prepared, workers
-from segdistill.training.recordable import listeners, stages_asked
 
 Given = nn.Module | Teacher | Source | Callable[[Tensor], Tensor]
 """What a caller may give as a teacher: a module, a source of answers for whole cases, or a function of images."""
