@@ -25,8 +25,10 @@ import torch
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
+from torch.nn import functional
 from torch.utils.data import default_collate
 
+from segdistill.align import resize
 from segdistill.distiller import Distiller
 from segdistill.recipe import Recipe
 from segdistill.run import Run, machine
@@ -101,11 +103,12 @@ def compared(path: str, patches: int, augmentation: Mapping[str, Any] | None) ->
         told = {name: each.float() for name, each in batch["told"]["teacher"].items()}
         inside = batch["inside"].float()
         for name in (*STAGES, "logits"):
-            found.setdefault(f"cosine {name}", []).append(cosine(said[name], told[name]))
+            found.setdefault(f"cosine {name}", []).append(cosine(said[name], told[name], inside))
         p, q = (maps["logits"].softmax(1) for maps in (said, told))
-        found.setdefault("mean |p - q|", []).append(float(((p - q).abs() * inside).mean()))
-        same = (p.argmax(1) == q.argmax(1)) | (inside[:, 0] == 0)
-        found.setdefault("same class", []).append(float(same.float().mean()))
+        away = (p - q).abs().mean(1, keepdim=True)
+        found.setdefault("mean |p - q|", []).append(float((away * inside).sum() / inside.sum()))
+        same = (p.argmax(1) == q.argmax(1)).float() * inside[:, 0]
+        found.setdefault("same class", []).append(float(same.sum() / inside.sum()))
         for kind, maps in (("online", said), ("cached", told)):
             found.setdefault(f"loss {kind}", []).append(loss(judge, batch, maps))
     return {name: round(sum(values) / len(values), 6) for name, values in found.items()}
@@ -129,9 +132,10 @@ def loss(judge: Distiller, batch: Mapping[str, Tensor], maps: Mapping[str, Tenso
     return float(judge(batch["image"], batch["label"], told=said, inside=batch["inside"])["response"])
 
 
-def cosine(a: Tensor, b: Tensor) -> float:
-    """Of the vectors of channels, mean over the voxels."""
-    return float(torch.nn.functional.cosine_similarity(a, b, dim=1).mean())
+def cosine(a: Tensor, b: Tensor, inside: Tensor) -> float:
+    """Of the vectors of channels, mean over the voxels that lie in the image."""
+    weight = resize(inside, a.shape[2:])
+    return float((functional.cosine_similarity(a, b, dim=1)[:, None] * weight).sum() / weight.sum())
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ def replacing(path: Path) -> Iterator[Path]:
         SegdistillError: the disk is full or the folder cannot be written; `path` is as it was before.
     """
     path = Path(path)
-    temporary = path.with_name(f".{os.getpid()}.partial.{path.name}")
+    temporary = path.with_name(f".{socket.gethostname()}-{os.getpid()}.partial.{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -65,7 +65,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
     """
     partial = folder.parent / f"{PARTIAL}{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex}"
     try:
-        partial.mkdir(parents=True)
+        partial.mkdir()
         yield partial
         try:
             partial.rename(folder)

@@ -57,7 +57,9 @@ class Truth:
     def labelled(self, size: Sequence[int]) -> Tensor:
         """(batch, 1, *size), 0 where the label says nothing, or nothing was recorded."""
         labelled = (self.at(size)[:, :1] != IGNORE).float()
-        return labelled if self._inside is None else labelled * resize(self._inside.float(), size)
+        if self._inside is None:
+            return labelled
+        return labelled * F.interpolate(self._inside.float(), tuple(size), mode="nearest-exact")
 
     def of(self, samples: Tensor) -> Truth:
         """The same for some samples of the batch, by their numbers."""

@@ -10,7 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from segdistill.data.augmentation import Augmentation, Drawn, apply_geometric
-from segdistill.data.slices import Slices
+from segdistill.data.slices import Slices, across
 from segdistill.errors import SegdistillError
 
 UNLABELLED = -2
@@ -174,7 +174,7 @@ class Patches:
                 f"{'read as slices ' if slices else ''}have {dimensions} axes; give one side for each axis"
             )
         self.recordings = dict(recordings or {})
-        strides = [self._across(s) for one in self.recordings.values() for s in one.strides.values()]
+        strides = [across(slices, s) for one in self.recordings.values() for s in one.strides.values()]
         self.steps = tuple(math.lcm(*(stride[axis] for stride in strides)) for axis in range(dimensions))
         """Along each axis of a patch, what its start is a multiple of."""
         if any(side % step for side, step in zip(self.patch_size, self.steps, strict=True)):
@@ -251,17 +251,13 @@ class Patches:
         """What a teacher said of the place, at each stage."""
         told = {}
         for name, each in recording.maps(place.case).items():
-            stride = self._across(recording.strides[name])
+            stride = across(self.slices, recording.strides[name])
             piece = each.decoded(self._cut(each.values, place, stride))
             if place.drawn.matrix is not None:  # scipy interpolates nothing in half precision
                 piece = piece.astype(np.float32)
             values = apply_geometric(piece, place.drawn, order=1)
             told[name] = np.array(values, np.float16, order="C")  # out of the mapped file, once
         return told
-
-    def _across(self, stride: Sequence[int]) -> tuple[int, ...]:
-        """A stride along the axes of a patch: the one across slices is left out."""
-        return tuple(n for axis, n in enumerate(stride) if self.slices is None or axis != self.slices.axis)
 
     def _read(self, array: np.ndarray, place: Place, order: int) -> np.ndarray:
         return apply_geometric(self._cut(array, place), place.drawn, order)

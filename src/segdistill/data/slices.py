@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -29,3 +30,13 @@ class Slices:
         """Indices of the slices of `label` (L, x, y, z) that hold any class above background."""
         others = tuple(axis for axis in range(4) if axis != 1 + self.axis)
         return np.flatnonzero((np.asarray(label) > 0).any(axis=others))
+
+
+def across(slices: Slices | None, stride: Sequence[int]) -> tuple[int, ...]:
+    """A stride along the axes of an image, along those that a network sees: the one across slices is left out."""
+    return tuple(n for axis, n in enumerate(stride) if slices is None or axis != slices.axis)
+
+
+def along(slices: Slices | None, stride: Sequence[int]) -> tuple[int, ...]:
+    """The reverse: a stride along the axes that a network sees, along those of the image; 1 across slices."""
+    return tuple(stride) if slices is None else (*stride[: slices.axis], 1, *stride[slices.axis :])

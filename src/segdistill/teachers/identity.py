@@ -48,6 +48,11 @@ def of_network(network: nn.Module, channels: int, window: Sequence[int], stages:
     return digest.hexdigest()
 
 
+def tells_nothing(network: nn.Module) -> bool:
+    """Whether a network has no weights and says nothing of itself: a few values of its answer are then too little."""
+    return not network.state_dict() and not any(module.extra_repr() for module in network.modules())
+
+
 def coarse(answer: Tensor) -> dict[str, Any]:
     """A few values of an answer, rounded, and the step to which they were."""
     flat = answer.detach().double().cpu().flatten()

@@ -10,7 +10,7 @@ from torch import nn
 
 from segdistill.data.plan import Plan
 from segdistill.data.preprocessing import prepared
-from segdistill.data.slices import Slices
+from segdistill.data.slices import Slices, along
 from segdistill.errors import SegdistillError
 from segdistill.evaluation.sliding_window import LOGITS, predict_maps, strides_of
 from segdistill.networks.stages import resolve, stage_names
@@ -82,15 +82,9 @@ class Planned:
             network, image, self.window, strides, overlap=asking.overlap, batch_size=asking.window_batch,
             mirror=asking.mirror, slices=self.slices, device=asking.device,
         )  # fmt: skip
-        whole = {name: self._across(stride) for name, stride in strides.items()}
+        whole = {name: along(self.slices, stride) for name, stride in strides.items()}
         return Answer(
             {"logits": maps["logits"]} | {name: maps[real] for name, real in names.items()},
             {"logits": (1,) * self.plan.spatial_dims} | {name: whole[real] for name, real in names.items()},
             grid.to_original,
         )
-
-    def _across(self, stride: tuple[int, ...]) -> tuple[int, ...]:
-        """A stride along the axes of the image: 1 across slices."""
-        if self.slices is None:
-            return stride
-        return (*stride[: self.slices.axis], 1, *stride[self.slices.axis :])

@@ -27,10 +27,16 @@ def as_one(members: Sequence[Teacher], section: TeacherSection, data: Prepared, 
             "give each a name of its own under teachers"
         )
     if section.folds is not None:
+        here = {case.id for case in data.dataset.cases}
         for one in members:
             if not one.trained_on:
                 raise SegdistillError(
                     f"{place}: which cases {one.source} was trained on cannot be told, so neither can its fold"
+                )
+            if not here & set(one.trained_on):
+                raise SegdistillError(
+                    f"{place}: {one.source} names the cases that it was trained on otherwise than these data "
+                    f"({one.trained_on[0]}, ...), so its fold cannot be told"
                 )
     if section.folds == "matched":
         return _of_the_same_fold(members, data, place)

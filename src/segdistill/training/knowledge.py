@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
 from torch import nn
 
+from segdistill.data.slices import across
 from segdistill.errors import SegdistillError
 from segdistill.notes import note
 from segdistill.quantity import in_bytes
 from segdistill.teachers.cache.build import build
-from segdistill.teachers.cache.entry import Entry
+from segdistill.teachers.cache.entry import CannotHold, Entry
 from segdistill.teachers.teacher import Group, Teacher
 from segdistill.training.asked import listeners
 from segdistill.training.prepare import Prepared
-from segdistill.training.recordable import CannotRecord, recordable
+from segdistill.training.recordable import CannotRecord, Recordable, recordable
 
 SPARE = 1 << 28
 """Bytes that a cache leaves free on the disk."""
@@ -79,6 +80,8 @@ def knowledge_of(
                 )
             entry = Entry.at(data.store.path, name, found.spec)
             _fits_the_disk(entry, data, cases)
+            if ask:
+                _ask(name, teacher, entry, found, cases, size, shown=shown)
         except CannotRecord as reason:
             if teacher.network is None:
                 raise SegdistillError(
@@ -94,27 +97,49 @@ def knowledge_of(
             continue
         left -= size
         if ask:
-            entries[name] = entry.begin(name, _told(teacher))
-            missing = sum(not entry.has(case) for case in cases)
-            if missing and shown:
-                note(
-                    f"teachers.{name} is asked once about {missing} of {len(cases)} cases; its answers take "
-                    f"{in_bytes(size)} in {entry.path}"
-                )
-            build(entry, found.ask, cases, title=f"Asking teachers.{name}")
+            entries[name] = entry
             notes.append(f"teachers.{name} was asked once about each case; its answers are in {entry.path}")
-        slices = data.slices
         sizes = {
-            stage: (
-                each.channels,
-                tuple(n for axis, n in enumerate(each.stride) if slices is None or axis != slices.axis),
-            )
+            stage: (each.channels, across(data.slices, each.stride))
             for stage, each in found.spec.maps.items()
         }
         known[name] = replace(
             teacher, network=None, inputs=None, intensities=None, whole_cases=None, recorded=sizes
         )
     return Knowledge(known, entries, tuple(notes))
+
+
+def _ask(
+    name: str,
+    teacher: Teacher,
+    entry: Entry,
+    found: Recordable,
+    cases: Sequence[str],
+    size: int,
+    *,
+    shown: bool,
+) -> None:
+    """Ask about every case that is not there yet; the network is then where it was before.
+
+    Raises:
+        CannotRecord: an answer cannot be kept as it is.
+    """
+    entry.begin(name, _told(teacher))
+    missing = sum(not entry.has(case) for case in cases)
+    if missing and shown:
+        note(
+            f"teachers.{name} is asked once about {missing} of {len(cases)} cases; its answers take {in_bytes(size)} "
+            f"in {entry.path}"
+        )
+    parameter = None if teacher.network is None else next(teacher.network.parameters(), None)
+    place = None if parameter is None else parameter.device
+    try:
+        build(entry, found.ask, cases, title=f"Asking teachers.{name}")
+    except CannotHold as error:
+        raise CannotRecord(str(error), "let it answer in every step (knowledge=online)") from error
+    finally:
+        if teacher.network is not None and place is not None:
+            teacher.network.to(place)
 
 
 def _takes_patches(name: str, teacher: Teacher, data: Prepared) -> None:

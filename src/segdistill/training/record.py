@@ -130,17 +130,10 @@ def record(
 def taught_on(teachers: Mapping[str, Teacher], data: Prepared) -> dict[str, list[str]]:
     """By teacher, the cases of these data that it has learnt from, as far as is known.
 
-    An empty list: it is known that it has learnt from none of them. A teacher that tells nothing is left out.
+    Left out is a teacher that tells nothing, or names none of these cases: it may have had them under other names.
     """
     here = {case.id for case in data.dataset.cases}
-    found = {name: sorted(here & set(each.trained_on)) for name, each in teachers.items()}
-    return {name: cases for name, cases in found.items() if cases or tells_all(teachers[name])}
-
-
-def tells_all(teacher: Teacher) -> bool:
-    """Whether a teacher, or each model of a group, says what it has learnt from."""
-    several = teacher.whole_cases
-    return all(one.trained_on for one in (several.members if isinstance(several, Group) else (teacher,)))
+    return {name: found for name, each in teachers.items() if (found := sorted(here & set(each.trained_on)))}
 
 
 def exceeds(patch: Sequence[int], data: Prepared, case: str) -> bool:

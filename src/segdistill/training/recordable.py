@@ -12,16 +12,18 @@ import torch
 from torch import Tensor, nn
 
 from segdistill.atomic import write_json
+from segdistill.data.slices import across, along
 from segdistill.errors import SegdistillError
 from segdistill.evaluation.sliding_window import strides_of
 from segdistill.teachers.cache.build import Asked
 from segdistill.teachers.cache.entry import FOLDER, MapSpec, Spec
-from segdistill.teachers.identity import of_network, of_text
+from segdistill.teachers.identity import of_network, of_text, tells_nothing
 from segdistill.teachers.on_grid import FromGroup, FromNetwork, FromSource, case_image
 from segdistill.teachers.source import Asking, Source
 from segdistill.teachers.teacher import Group, Teacher
 from segdistill.training.asked import (
     LOGITS,
+    Projected,
     axes_along,
     kept_strides,
     listeners,
@@ -84,9 +86,12 @@ def recordable(
 def _network(
     name: str, data: Prepared, student: nn.Module, teacher: Teacher, stages: tuple[str, ...], asking: Asking
 ) -> Recordable:
+    if tells_nothing(teacher.module):
+        raise _unknown(teacher.module)
     window = teacher.window or data.facts.image_size
     example = torch.zeros(1, len(data.plan.channels), *data.facts.image_size)
-    seen = teacher.seen(torch.zeros(1, len(data.plan.channels), *window))
+    place = next(teacher.module.parameters(), example).device
+    seen = teacher.seen(torch.zeros(1, len(data.plan.channels), *window, device=place))
     try:
         theirs = widths_of(teacher.module, seen, stages)
     except SegdistillError as error:
@@ -100,14 +105,8 @@ def _network(
     ask = FromNetwork(
         teacher, data.store, window, strides, asking, data.slices, {k: v.change for k, v in changes.items()}
     )
-    maps = {
-        stage: MapSpec(
-            changes[stage].width if stage in changes else theirs[stage],
-            _with_slices(strides.get(stage, (1,) * len(window)), data),
-            changes[stage].told if stage in changes else None,
-        )
-        for stage in (LOGITS, *stages)
-    }
+    whole = {stage: along(data.slices, strides.get(stage, (1,) * len(window))) for stage in (LOGITS, *stages)}
+    maps = _specs(whole, theirs, changes)
     identity = of_text(
         of_network(teacher.module, seen.shape[1], window, stages), teacher.inputs, repr(teacher.intensities)
     )
@@ -123,6 +122,8 @@ def _source(
     stages: tuple[str, ...],
     asking: Asking,
 ) -> Recordable:
+    if source.network is not None and tells_nothing(source.network):
+        raise _unknown(source.network)
     channels = teacher.channels or tuple(data.plan.dataset.channels)
     identity = of_text(source.identity(), channels)
     theirs, natural = _shapes(data, source, channels, identity, stages, asking)
@@ -130,20 +131,13 @@ def _source(
     if data.slices is not None:
         patch.insert(data.slices.axis, 1)
     strides = kept_strides(natural, patch, range(len(patch)))
-    _can_be_cut({stage: _without_slices(stride, data) for stage, stride in strides.items()}, data)
+    _can_be_cut({stage: across(data.slices, stride) for stage, stride in strides.items()}, data)
     example = torch.zeros(1, len(data.plan.channels), *data.facts.image_size)
     changes = _changes(name, data, student, example, theirs)
     ask = FromSource(
         source, channels, data.dataset, data.store, strides, asking, {k: v.change for k, v in changes.items()}
     )
-    maps = {
-        stage: MapSpec(
-            changes[stage].width if stage in changes else theirs[stage],
-            stride,
-            changes[stage].told if stage in changes else None,
-        )
-        for stage, stride in strides.items()
-    }
+    maps = _specs(strides, theirs, changes)
     return Recordable(_spec(data, identity, maps, None), ask)
 
 
@@ -162,6 +156,18 @@ def _group(
     return Recordable(_spec(data, identity, maps, None), FromGroup(group, tuple(one.ask for one in each)))
 
 
+def _specs(
+    strides: Mapping[str, tuple[int, ...]], theirs: Mapping[str, int], changes: Mapping[str, Projected]
+) -> dict[str, MapSpec]:
+    """The maps to keep: at the teacher's width, or at the student's."""
+    return {
+        stage: MapSpec(theirs[stage], stride)
+        if stage not in changes
+        else MapSpec(changes[stage].width, stride, changes[stage].told)
+        for stage, stride in strides.items()
+    }
+
+
 def _spec(data: Prepared, identity: str, maps: Mapping[str, MapSpec], window: tuple[int, ...] | None) -> Spec:
     wanted = data.recipe.knowledge
     asked: dict[str, Any] = {"overlap": wanted.overlap, "mirror": wanted.mirror}
@@ -172,14 +178,14 @@ def _spec(data: Prepared, identity: str, maps: Mapping[str, MapSpec], window: tu
 
 def _changes(
     name: str, data: Prepared, student: nn.Module, example: Tensor, theirs: Mapping[str, int]
-) -> dict[str, Any]:
+) -> dict[str, Projected]:
     """The stages that are kept at the student's width."""
     terms = listeners(name, data.recipe.terms)
     mine = [side for section in terms.values() for side, _ in section.stage_pairs() if isinstance(side, str)]
     seen = example if data.inputs is None else example[:, list(data.inputs)]
     place = next(student.parameters(), torch.zeros(0)).device
     own = widths_of(student, seen.to(place), [stage for stage in dict.fromkeys(mine) if stage != LOGITS])
-    return dict(projected(terms, own, theirs, data.facts.spatial_dims))
+    return projected(terms, own, theirs, data.facts.spatial_dims)
 
 
 def _shapes(
@@ -212,20 +218,15 @@ def _shapes(
     return {stage: told[stage][0] for stage in told}, {stage: tuple(told[stage][1]) for stage in told}
 
 
+def _unknown(network: nn.Module) -> CannotRecord:
+    return CannotRecord(
+        f"nothing tells whether {type(network).__name__} has changed: it has no weights and no extra_repr",
+        "give it as a torch.nn.Module that says by extra_repr which one it is",
+    )
+
+
 def _can_be_cut(strides: Mapping[str, tuple[int, ...]], data: Prepared) -> None:
     problem = why_not(strides, data)
     if problem is not None:
         stage, reason, mend = problem
         raise CannotRecord(f"{stage}: {reason}", mend)
-
-
-def _with_slices(stride: tuple[int, ...], data: Prepared) -> tuple[int, ...]:
-    """A stride along the axes of a patch, along those of the stored images."""
-    if data.slices is None:
-        return stride
-    return (*stride[: data.slices.axis], 1, *stride[data.slices.axis :])
-
-
-def _without_slices(stride: tuple[int, ...], data: Prepared) -> tuple[int, ...]:
-    axis = None if data.slices is None else data.slices.axis
-    return tuple(n for k, n in enumerate(stride) if k != axis)

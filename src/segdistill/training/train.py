@@ -64,6 +64,11 @@ def train(
     student = student_of(data, student)
     known = teachers_of(data, student, teachers, trust=trust)
     knowledge = knowledge_of(data, student, known, fabric.device, shown=fabric.is_global_zero)
+    if fabric.world_size > 1 and fabric.broadcast(sorted(knowledge.entries)) != sorted(knowledge.entries):
+        raise SegdistillError(
+            "the processes of this run would ask their teachers in different ways (is the disk of data.store nearly "
+            "full?); free some, or say knowledge=online"
+        )
     distiller = joined(data, student, knowledge.teachers, fabric.device)
     if fabric.device.type == "cpu" and recipe.train.precision in HALF:
         see_gradients(distiller, data, HALF[recipe.train.precision])

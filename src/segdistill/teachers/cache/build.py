@@ -44,6 +44,8 @@ def build(entry: Entry, ask: Asked, cases: Sequence[str], *, title: str) -> int:
             _fits(entry, case, said)
             entry.add(case, said)
             asked += 1
+    if gone := [case for case in cases if not entry.has(case)]:
+        raise SegdistillError(f"{entry.path}: answers about {gone[0]} were taken away meanwhile; run again")
     return asked
 
 
@@ -64,7 +66,13 @@ def _free_first(entry: Entry, cases: Sequence[str]) -> Iterator[str]:
 def _claimed(entry: Entry, case: str, *, wait: bool) -> Iterator[bool]:
     """Hold the lock of a case; the system lets go of it when the process ends, however it does."""
     lock: Path = entry.path / "cases" / f".lock-{entry.folder(case).name}"
-    with open(lock, "a") as file:
+    try:
+        opened = open(lock, "a")  # noqa: SIM115 (closed below)
+    except OSError as error:
+        raise SegdistillError(
+            f"{entry.path} cannot be written ({error.strerror or error}); was it removed meanwhile? Run again"
+        ) from error
+    with opened as file:
         try:
             # A record lock, which a child such as a loader of patches does not inherit.
             fcntl.lockf(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))

@@ -4,13 +4,14 @@
   entry.json                       what it holds, and of whom
   cases/<id>/  logits.npy  encoder_16.npy  ...  steps.json (of 8-bit logits)
 
-Plain .npy, memory-mapped: patches are read five to twenty times faster than from blosc2 or zarr, which save a fifth
-of the disk on real answers (`benchmarks/cache_format.py`).
+Plain .npy, memory-mapped: patches are read several times faster than from blosc2 or zarr, which save about a fifth of
+the disk on real answers (`benchmarks/cache_format.py`).
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -29,6 +30,10 @@ VERSION = 1
 """Of the form of an entry and of what its numbers mean; another one is another entry."""
 FOLDER = "knowledge"
 LOGITS = "logits"
+
+
+class CannotHold(SegdistillError):
+    """An answer that cannot be kept as it is."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +127,7 @@ class Entry:
             write_json(self.path / "entry.json", told)
         (self.path / "cases").mkdir(exist_ok=True)
         sweep(self.path / "cases")
+        os.utime(self.path / "entry.json")  # it is in use: `cache prune --older-than` goes by that
         return self
 
     @classmethod
@@ -180,7 +186,7 @@ class Entry:
                     else:
                         values = in_half(maps[name])
                 except ValueError as error:
-                    raise SegdistillError(
+                    raise CannotHold(
                         f"case {case}: {name} of {self.path.name} {error}; such a teacher has to answer in every "
                         "step (knowledge=online)"
                     ) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import time
 import uuid
@@ -16,6 +17,9 @@ from typing import Any
 from segdistill.errors import SegdistillError
 from segdistill.teachers.cache.coding import Steps
 from segdistill.teachers.cache.entry import FOLDER, LOGITS, VERSION, Entry, described
+
+ENTRY = re.compile(r"[^.].*-[0-9a-f]{16}")
+GONE = re.compile(r"\..+-[0-9a-f]{16}-[0-9a-f]{32}\.gone")
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ class Shelf:
 
     @property
     def days(self) -> float:
-        """Since it was last written to."""
+        """Since it was last written to, or a run began to use it."""
         return (time.time() - self.used) / 86400
 
 
@@ -67,13 +71,18 @@ def shelves(root: Path) -> list[Shelf]:
 def remove(shelf: Shelf) -> None:
     """Take an entry away, so that no half of it can be read meanwhile; also what an interrupted removal has left."""
     shelf.path.rename(shelf.path.with_name(f".{shelf.path.name}-{uuid.uuid4().hex}.gone"))
-    for gone in shelf.path.parent.glob(".*.gone"):
-        shutil.rmtree(gone, ignore_errors=True)
+    for gone in shelf.path.parent.iterdir():
+        if GONE.fullmatch(gone.name):
+            shutil.rmtree(gone, ignore_errors=True)
 
 
 def _folders(root: Path) -> Iterator[Path]:
+    """What is an entry by its name, beside preprocessed images; whatever else a user keeps is none of ours."""
     for pattern in (f"{FOLDER}/*", f"*/{FOLDER}/*"):
-        yield from (path for path in root.glob(pattern) if path.is_dir() and not path.name.startswith("."))
+        for path in root.glob(pattern):
+            ours = ENTRY.fullmatch(path.name) and (path.parents[1] / "store.json").is_file()
+            if ours and path.is_dir() and not path.is_symlink():
+                yield path
 
 
 def _shelf(path: Path) -> Shelf:
