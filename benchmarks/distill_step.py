@@ -9,8 +9,8 @@ Networks have random weights: it is their cost that is measured, not what they k
 
 Rows: student, patch; cached_over_alone and online_over_alone (median over the rounds of the ratio of the median steps),
 their range, the share of time that a step waits for data, the bytes of cached logits over those of an image channel,
-and the seconds of building the cache over those of one pass of the teachers, and for each million voxels of an image and
-of one of twice the length. The images are small and lie in the page cache, as they do in most trainings.
+and the seconds of building the cache over those of one pass of the teachers, and for each million voxels of an image
+and of one of twice the length. The images are small and lie in the page cache, as they do in most trainings.
 """
 
 from __future__ import annotations
@@ -288,7 +288,7 @@ class Timed:
 
 
 def build_costs(data: Prepared, student: torch.nn.Module, teachers: Mapping[str, Teacher]) -> dict[str, Any]:
-    """Seconds of building the cache over those of one pass of the teachers for their logits alone, with the same windows;
+    """Seconds of building the cache over those of one pass of the teachers for their logits alone, with equal windows;
     and for each million voxels, for an image and for one of twice the length.
     """
     own = np.array(data.store.case(data.splits.train[0]).image)

@@ -117,9 +117,7 @@ def test_a_teacher_of_other_data_is_not_set_beside_the_student(
     volumes("other", names=("d0", "d1", "d2", "d3", "d4", "d5"))
     assert train("data.path=other", "--out", "runs/foreign").code == 0
     student = distil("student", *FOLDS, "teachers.t.path=runs/foreign")
-    assert read(student / "run.json")["taught_on"] == {
-        "t": []
-    }  # it is known to have learnt from none of them
+    assert read(student / "run.json")["taught_on"] == {}, "it may have had these cases under other names"
     shown: list[Path] = []
     monkeypatch.setattr(finish, "build", lambda runs, out: shown.extend(runs))
     finish.finish([Run.open(student)])

@@ -22,6 +22,7 @@ from segdistill.evaluation.sliding_window import predict_logits
 from segdistill.networks.stages import catch, stage_names
 from segdistill.networks.unet import UNet
 from segdistill.teachers.files.onnx_file import OnnxFile
+from segdistill.teachers.files.onnx_weights import onnx_weights
 
 
 def exported(network: nn.Module, path: Path, size: Sequence[int], dynamic: bool = True) -> Path:
@@ -121,6 +122,45 @@ def test_its_text_tells_files_apart(tmp_path: Path) -> None:
     content[0] ^= 1
     (tmp_path / "w.bin").write_bytes(content)
     assert str(OnnxFile().open(outside)) != text
+
+
+@pytest.mark.parametrize("where", ["inside/w.bin", f"{'long' * 50}.bin", "inside/" * 20 + "w.bin"])
+def test_its_text_follows_weights_wherever_they_lie(tmp_path: Path, where: str) -> None:
+    path, weights = tmp_path / "teacher.onnx", tmp_path / where
+    weights.parent.mkdir(parents=True, exist_ok=True)
+    network = onnx.load(exported(nn.Conv2d(1, 2, 1), tmp_path / "whole.onnx", (1, 1, 4, 4)))
+    helper.set_model_props(network, {"location": "a hospital"})
+    onnx.save_model(network, path, save_as_external_data=True, location=where, size_threshold=0)
+    (tmp_path / "unrelated.bin").write_bytes(b"1")
+    text = str(OnnxFile().open(path))
+    (tmp_path / "unrelated.bin").write_bytes(b"2")
+    assert str(OnnxFile().open(path)) == text
+    content = bytearray(weights.read_bytes())
+    content[0] ^= 1
+    weights.write_bytes(content)
+    assert str(OnnxFile().open(path)) != text
+
+
+@pytest.mark.parametrize("where", ["../w.bin", "/tmp/w.bin", "a/../../w.bin", "C:\\w.bin", "..\\w.bin"])
+def test_weights_outside_of_its_folder_are_refused(tmp_path: Path, where: str) -> None:
+    network = onnx.load(exported(nn.Conv2d(1, 2, 1), tmp_path / "teacher.onnx", (1, 1, 4, 4)))
+    for tensor in network.graph.initializer:
+        onnx.external_data_helper.set_external_data(tensor, where)
+    path = tmp_path / "outside.onnx"
+    path.write_bytes(network.SerializeToString())
+    with pytest.raises(SegdistillError, match="outside of its folder"):
+        onnx_weights(path)
+
+
+def test_weights_that_are_not_there_are_named(tmp_path: Path) -> None:
+    network = onnx.load(exported(nn.Conv2d(1, 2, 1), tmp_path / "teacher.onnx", (1, 1, 4, 4)))
+    assert onnx_weights(tmp_path / "teacher.onnx") == {}
+    path = tmp_path / "outside.onnx"
+    onnx.save_model(network, path, save_as_external_data=True, location="w.bin", size_threshold=0)
+    assert onnx_weights(path) == {"w.bin": tmp_path / "w.bin"}
+    (tmp_path / "w.bin").unlink()
+    with pytest.raises(SegdistillError, match=r"its weights lie in w\.bin, which is not there"):
+        onnx_weights(path)
 
 
 def test_it_takes_the_threads_of_torch(tmp_path: Path) -> None:

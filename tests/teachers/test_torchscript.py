@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import copy
 import pickle
+import re
 import warnings
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,12 +19,17 @@ from segdistill.evaluation.sliding_window import predict_logits
 from segdistill.networks.stages import catch, stage_names
 from segdistill.networks.unet import UNet
 from segdistill.teachers.files.torchscript import TorchScript
+from segdistill.teachers.files.torchscript_archive import touches_files
 
 
 def saved(network: nn.Module, path: Path, example: Tensor | None = None) -> Path:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # tracing is deprecated; files of it are not
-        script = torch.jit.script(network) if example is None else torch.jit.trace(network, example)
+        script = (
+            torch.jit.script(network)
+            if example is None
+            else torch.jit.trace(network, example, check_trace=False)
+        )
         script.save(str(path))
     return path
 
@@ -150,6 +158,122 @@ def test_code_that_touches_files_needs_trust(tmp_path: Path) -> None:
     with pytest.raises(SegdistillError, match=r"'save'.*--trust"):
         TorchScript().open(path)
     TorchScript().open(path, trust=True)
+
+
+def rewritten(path: Path, change: Callable[[str, str], list[tuple[str, str | None]]]) -> Path:
+    """A copy of an archive with its code under other names or in other words; None: as it was."""
+    target = path.with_name("rewritten.pt")
+    with zipfile.ZipFile(path) as source, zipfile.ZipFile(target, "w") as made, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # two files of one name
+        for name in source.namelist():
+            content = source.read(name)
+            changes = change(name, content.decode()) if name.endswith(".py") else [(name, None)]
+            for other, text in changes:
+                made.writestr(other, content if text is None else text)
+    return target
+
+
+CALL = re.compile(r"torch\.save\((\w+), (.*)\)")
+TRICKS: dict[str, Callable[[str, str], list[tuple[str, str | None]]]] = {
+    "none": lambda name, code: [(name, None)],
+    "capitals": lambda name, code: [
+        (name.replace("/code/", "/CODE/"), None),
+        ("teacher/code/readme.txt", ""),
+    ],
+    "two of one name": lambda name, code: [(name, None), (name, CALL.sub("pass", code))],
+    "two but for capitals": lambda name, code: [
+        (name, None),
+        (name.upper().replace("TEACHER/", "teacher/"), ""),
+    ],
+    "escapes": lambda name, code: [(name, CALL.sub(r'getattr(torch, "s\\141ve")(\1, \2)', code))],
+    "pieces": lambda name, code: [(name, CALL.sub(r'getattr(torch, "sa" "ve")(\1, \2)', code))],
+    "operator": lambda name, code: [(name, CALL.sub(r"ops.aten.save(\1, \2)", code))],
+    "spaces": lambda name, code: [(name, CALL.sub(r"torch. save(\1, \2)", code))],
+    "renamed": lambda name, code: [(name, CALL.sub(r'a = torch\n    getattr(a, "sa" "ve")(\1, \2)', code))],
+}
+
+
+@pytest.mark.parametrize("trick", TRICKS)
+def test_code_that_touches_files_is_found_however_it_is_hidden(tmp_path: Path, trick: str) -> None:
+    written = tmp_path / "written"
+    path = rewritten(saved(Writes(str(written)), tmp_path / "teacher.pt"), TRICKS[trick])
+    with pytest.raises(SegdistillError, match="it was not loaded"):
+        TorchScript().open(path)
+    assert not written.exists()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.load(str(path))(torch.ones(1))
+    assert written.exists()  # the trap was set
+
+
+def test_two_files_of_one_name_are_refused_even_when_trusted(tmp_path: Path) -> None:
+    path = rewritten(saved(Heads(), tmp_path / "teacher.pt"), lambda name, code: [(name, None), (name, None)])
+    with pytest.raises(SegdistillError, match="two files of one name, code/"):
+        TorchScript().open(path, trust=True)
+
+
+class Ordinary(nn.Module):
+    """Layers whose code PyTorch writes with its inner operators and with attributes that are numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ops = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.InstanceNorm2d(4, affine=True), nn.GELU())
+        self.levels = nn.ModuleList(
+            [nn.Sequential(nn.GroupNorm(2, 4), nn.Conv2d(4, 4, 1)), nn.BatchNorm2d(4)]
+        )
+        self.attention = nn.MultiheadAttention(4, 2, batch_first=True)
+        self.out = nn.Conv2d(4, 2, 1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        maps = self.ops(image)
+        for level in self.levels:
+            maps = level(maps)
+        if maps.shape[1] != 4:
+            raise ValueError("four channels are needed")
+        small = nn.functional.interpolate(maps, scale_factor=0.5, mode="bilinear", align_corners=False)
+        tokens = small.flatten(2).transpose(1, 2)
+        seen = (
+            self.attention(tokens, tokens, tokens, need_weights=False)[0].transpose(1, 2).reshape(small.shape)
+        )
+        return self.out(nn.functional.interpolate(seen, size=image.shape[2:]))
+
+
+@pytest.mark.parametrize("how", ["traced", "scripted", "frozen"])
+def test_ordinary_networks_need_no_trust(tmp_path: Path, how: str) -> None:
+    network, image = Ordinary().eval(), torch.randn(1, 1, 8, 8)
+    if how == "frozen":
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            torch.jit.freeze(torch.jit.script(network)).save(str(tmp_path / "teacher.pt"))
+    else:
+        saved(network, tmp_path / "teacher.pt", image if how == "traced" else None)
+    with torch.no_grad():
+        found = TorchScript().open(tmp_path / "teacher.pt")(image)
+        torch.testing.assert_close(found, network(image), rtol=1e-4, atol=1e-5)
+
+
+def test_what_code_needs_trust_for() -> None:
+    for code in (
+        'getattr(getattr(self.a, "0").b, "1").forward(x)',
+        "torch.add(ops.prim.NumToTensor(a), ops.aten.relu(b))",
+        "self.saved = __torch__.torch.nn.Linear",
+        "  ops : __torch__.torch.nn.modules.container.Sequential",
+    ):
+        assert touches_files(code) is None, code
+    for code in (
+        "ops.torchvision.nms(a)",
+        "(ops. other.run(a))",
+        "(ops.\n other.run(a))",
+        "b = ops\nb.other.run(a)",
+        "b = ops.aten\nc = 1",
+        "a : __torch__.torch.classes.some.Class",
+        "b = torch\n",
+        'getattr(self, "save")',
+        "getattr(self, 'sa' 've')",
+        'getattr(self, # "a")\n "sa" "ve")',
+        "image.from_file(name)",
+    ):
+        assert touches_files(code), code
 
 
 def test_damaged_and_missing_files(tmp_path: Path) -> None:

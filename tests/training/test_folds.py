@@ -32,7 +32,8 @@ def data(fold: int, validation: str, test: str = "") -> Any:
     train = tuple(case for case in CASES if case not in validation + test)
     splits = Splits(train=train, validation=tuple(validation), test=tuple(test))
     recipe = SimpleNamespace(data=SimpleNamespace(splits=SimpleNamespace(fold=fold)))
-    return SimpleNamespace(recipe=recipe, splits=splits)
+    dataset = SimpleNamespace(cases=[SimpleNamespace(id=case) for case in CASES])
+    return SimpleNamespace(recipe=recipe, splits=splits, dataset=dataset)
 
 
 def one(models: list[Teacher], folds: str | None, known: Any) -> Teacher:
@@ -112,3 +113,12 @@ def test_models_of_other_classes() -> None:
     models = [*members("ab"), replace(members("cd")[0], labels=labels)]
     with pytest.raises(SegdistillError, match=r"teachers\.t\.path: the models know different classes"):
         one(models, None, data(0, "ab"))
+
+
+@pytest.mark.parametrize("folds", ["matched", "out_of_fold"])
+def test_models_that_name_the_cases_otherwise(folds: str) -> None:
+    models = [
+        replace(Teacher(nn.Identity()), trained_on=(f"OTHER_{n}",), source=Path(f"f{n}")) for n in range(2)
+    ]
+    with pytest.raises(SegdistillError, match=r"f0 names the cases .* otherwise than these data \(OTHER_0, "):
+        one(models, folds, data(0, "ab"))

@@ -34,7 +34,7 @@ def part_from_plans(plans: Mapping[str, Any], configuration: str) -> dict[str, A
         ValueError: no such configuration, something missing, or a network that is none of the two (another class,
             norm, activation, dropout); it is named.
     """
-    settings = _configuration(plans, configuration, ())
+    settings = inherited_settings(plans, configuration)
     place = f"plans, configuration {configuration!r}"
     architecture = settings.get("architecture")
     if architecture is None:
@@ -61,8 +61,16 @@ def part_from_plans(plans: Mapping[str, Any], configuration: str) -> dict[str, A
     return part
 
 
-def _configuration(plans: Mapping[str, Any], name: str, heirs: tuple[str, ...]) -> dict[str, Any]:
-    """The settings of a configuration over those it inherits."""
+def inherited_settings(plans: Mapping[str, Any], name: str, heirs: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The settings of a configuration over those it inherits.
+
+    Args:
+        plans: content of a plans.json.
+        heirs: the configurations that inherit from this one, from the one that is asked on.
+
+    Raises:
+        ValueError: no such configuration, one that is no object, or a circle; it is named.
+    """
     known = plans.get("configurations", {})
     if name not in known:
         where = f"configuration {heirs[-1]!r} inherits from" if heirs else "no configuration"
@@ -70,8 +78,12 @@ def _configuration(plans: Mapping[str, Any], name: str, heirs: tuple[str, ...]) 
     if name in heirs:
         raise ValueError(f"plans: configurations inherit in a circle: {' <- '.join((*heirs, name))}")
     own = known[name]
+    if not isinstance(own, Mapping):
+        raise ValueError(f"plans: configuration {name!r} is no object of settings")
     parent = own.get("inherits_from")
-    return {**(_configuration(plans, parent, (*heirs, name)) if parent else {}), **own}
+    if parent is not None and not isinstance(parent, str):
+        raise ValueError(f"plans: configuration {name!r} inherits from {parent!r}, which is no name")
+    return {**(inherited_settings(plans, parent, (*heirs, name)) if parent else {}), **own}
 
 
 def _before_2_4(settings: Mapping[str, Any], place: str) -> dict[str, Any]:

@@ -21,6 +21,8 @@ Answers = Callable[[str], Any]
 
 
 def filled(store: Path, name: str, spec: Spec, answer: Answers, cases: str = "ab") -> Entry:
+    store.mkdir(exist_ok=True)
+    (store / "store.json").write_text("{}")  # of the preprocessed images
     entry = Entry.at(store, name, spec).begin(name, f"runs/{name}")
     for case in cases:
         entry.add(case, {stage: each.numpy() for stage, each in answer(case).items()})
@@ -146,3 +148,19 @@ def test_removing(tmp_path: Path, spec: Make, answer: Answers, monkeypatch: pyte
 
 def interrupted(*_: Any, **__: Any) -> None:
     raise KeyboardInterrupt
+
+
+def test_what_is_not_ours_is_left_alone(tmp_path: Path, spec: Make, answer: Answers) -> None:
+    entry = filled(tmp_path / "store", "t", spec(), answer)
+    others = [
+        tmp_path / "store" / "knowledge" / "papers",
+        tmp_path / "notes" / "knowledge" / f"t-{entry.spec.key}",  # no preprocessed images beside it
+    ]
+    for folder in others:
+        folder.mkdir(parents=True)
+        (folder / "thesis.txt").write_text("years of work")
+    (tmp_path / "store" / "knowledge" / ".holiday.gone").mkdir()
+    assert [each.path for each in shelves(tmp_path)] == [entry.path]
+    remove(only(tmp_path))
+    assert all((folder / "thesis.txt").is_file() for folder in others)
+    assert (tmp_path / "store" / "knowledge" / ".holiday.gone").is_dir()

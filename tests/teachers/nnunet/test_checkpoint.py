@@ -101,6 +101,27 @@ def test_a_damaged_file_is_named(tmp_path: Path, content: bytes) -> None:
         load(tmp_path / "a.pth")
 
 
+@pytest.mark.parametrize("axes", [5, "01", ["x"], [0.5], [3], [-1], [[0]]])
+def test_axes_of_another_format(tiny: SimpleNamespace, tmp_path: Path, axes: object) -> None:
+    content = tiny.checkpoint(tiny.network(3, 1, 3, seed=0), "3d_fullres")
+    torch.save({**content, "inference_allowed_mirroring_axes": axes}, tmp_path / "a.pth")
+    with pytest.raises(SegdistillError, match=r"^\S*a\.pth .*inference_allowed_mirroring_axes .*$"):
+        load(tmp_path / "a.pth")
+
+
+def test_no_axes(tiny: SimpleNamespace, tmp_path: Path) -> None:
+    content = tiny.checkpoint(tiny.network(3, 1, 3, seed=0), "3d_fullres")
+    torch.save({**content, "inference_allowed_mirroring_axes": None}, tmp_path / "a.pth")
+    assert load(tmp_path / "a.pth").mirroring == ()
+
+
+@pytest.mark.parametrize("value", [3, None, [1.0], np.float32(1)])
+def test_weights_that_are_no_tensors(tmp_path: Path, value: object) -> None:
+    torch.save({"network_weights": {"a": value}}, tmp_path / "a.pth")
+    with pytest.raises(SegdistillError, match=r"^\S*a\.pth .*: a of its network_weights is no tensor$"):
+        load(tmp_path / "a.pth")
+
+
 def test_another_checkpoint_is_named(tmp_path: Path) -> None:
     torch.save({"state_dict": {}}, tmp_path / "a.pth")
     with pytest.raises(SegdistillError, match="no checkpoint of nnU-Net v2: it has no network_weights"):

@@ -145,6 +145,38 @@ def test_a_plan_that_lacks_something(write: Write, key: str) -> None:
         NnunetFolder().open(folder)
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"3d_fullres": []}, "configuration '3d_fullres' is no object of settings"),
+        (
+            {"3d_fullres": {"inherits_from": "base"}, "base": 5},
+            "configuration 'base' is no object of settings",
+        ),
+        (
+            {"3d_fullres": {"inherits_from": ["base"]}},
+            r"configuration '3d_fullres' inherits from \['base'\], which is no name",
+        ),
+    ],
+)
+def test_a_configuration_of_another_format(write: Write, change: dict[str, object], said: str) -> None:
+    folder = write()
+    edit(folder / "plans.json", lambda plans: plans["configurations"].update(change))
+    with pytest.raises(SegdistillError, match=rf"^\S*plans\.json: {said}.*$"):
+        NnunetFolder().open(folder)
+
+
+PLAIN = "dynamic_network_architectures.architectures.unet.PlainConvUNet"
+
+
+@pytest.mark.parametrize("told", [5, [5], {"network_class_name": PLAIN, "arch_kwargs": 5}])
+def test_a_network_of_another_format(write: Write, told: object) -> None:
+    with pytest.raises(
+        SegdistillError, match=r"^\S*plans\.json, configuration '3d_fullres': its network is not told.*$"
+    ):
+        NnunetFolder().open(write(architecture=told))
+
+
 def test_a_cascade_is_refused(write: Write) -> None:
     with pytest.raises(SegdistillError, match="is a cascade: it needs the answers of '3d_lowres'"):
         NnunetFolder().open(write(previous_stage="3d_lowres"))
@@ -162,7 +194,10 @@ def test_configurations_that_inherit(write: Write) -> None:
     edit(folder / "plans.json", split)
     assert NnunetFolder().open(folder).classes == before.classes
     edit(folder / "plans.json", lambda p: p["configurations"]["base"].update(inherits_from="3d_fullres"))
-    with pytest.raises(SegdistillError, match="inherits 3d_fullres <- base <- 3d_fullres"):
+    with pytest.raises(
+        SegdistillError,
+        match=r"plans\.json: configurations inherit in a circle: 3d_fullres <- base <- 3d_fullres",
+    ):
         NnunetFolder().open(folder)
 
 
@@ -226,7 +261,8 @@ def test_training_cases_by_the_splits(
     folds: tuple[int | str, ...],
     cases: tuple[str, ...],
 ) -> None:
-    folder = write(folds=folds, into=tmp_path / "nnUNet_results" / "Dataset999_Tiny")
+    into = tmp_path / "nnUNet_results" / "Dataset999_Tiny"
+    folder = write(folds=folds, into=into, dataset={"numTraining": 3})
     named = tmp_path / "elsewhere" / "Dataset999_Tiny"
     beside = tmp_path / "nnUNet_preprocessed" / "Dataset999_Tiny"
     for preprocessed in (named, beside):
@@ -237,15 +273,85 @@ def test_training_cases_by_the_splits(
     assert NnunetFolder(folds=folds).open(folder).trained_on == cases
 
 
-def test_training_cases_and_score_by_the_validations(write: Write) -> None:
+def validate(folder: Path, fold: int | str, cases: str, dice: float = 0.5) -> None:
+    """Leave the summary of a fold's validation, of cases with names of one letter."""
+    files = [f"/elsewhere/fold_{fold}/validation/{case}.nii.gz" for case in cases]
+    summary = {
+        "foreground_mean": {"Dice": dice},
+        "metric_per_case": [{"prediction_file": file} for file in files],
+    }
+    (folder / f"fold_{fold}" / "validation").mkdir()
+    (folder / f"fold_{fold}" / "validation" / "summary.json").write_text(json.dumps(summary))
+
+
+@pytest.mark.parametrize("folds", [(0, 1), ("all",), (0, "all")])
+def test_a_part_of_the_folds_does_not_tell_the_training_cases(
+    write: Write, folds: tuple[int | str, ...]
+) -> None:
+    """Two of five folds were copied: each has learnt from more than what the other has validated."""
+    folder = write(folds=(0, 1, "all"), dataset={"numTraining": 10})
+    validate(folder, 0, "ab")
+    validate(folder, 1, "cd")
+    assert NnunetFolder(folds=folds).open(folder).trained_on == ()
+
+
+@pytest.mark.parametrize("told", [None, "4", 0, [4]])
+def test_a_dataset_that_does_not_tell_its_number_of_cases(write: Write, told: object) -> None:
+    folder = write(folds=(0, 1), dataset={"numTraining": told})
+    validate(folder, 0, "ab")
+    validate(folder, 1, "cd")
+    assert NnunetFolder(folds=(0,)).open(folder).trained_on == ()
+
+
+def test_training_cases_of_the_fold_of_all(write: Write) -> None:
+    folder = write(folds=(0, 1, "all"))
+    validate(folder, 0, "ab")
+    validate(folder, 1, "cd")
+    assert NnunetFolder(folds=("all",)).open(folder).trained_on == ("a", "b", "c", "d")
+    validate(folder, "all", "abcde")
+    assert NnunetFolder(folds=("all",)).open(folder).trained_on == ("a", "b", "c", "d", "e")
+    assert NnunetFolder(folds=(0,)).open(folder).trained_on == ("c", "d")  # not by what another has validated
+
+
+def test_a_fold_that_the_splits_do_not_have(write: Write) -> None:
+    """nnU-Net trains it on cases that it draws, which no file tells."""
+    folder = write(folds=(0, 2, "all"))
+    (folder / "splits_final.json").write_text(json.dumps(SPLITS))
+    assert NnunetFolder(folds=(0,)).open(folder).trained_on == ("b", "c")
+    for folds in ((2,), (0, 2), ("all",)):  # the dataset has a fourth case
+        assert NnunetFolder(folds=folds).open(folder).trained_on == ()
+
+
+@pytest.mark.parametrize(
+    "summary",
+    [
+        [],
+        5,
+        None,
+        {"metric_per_case": 5, "foreground_mean": 5},
+        {"metric_per_case": [5, {"prediction_file": 5}]},
+    ],
+)
+def test_a_summary_of_another_format_tells_nothing(write: Write, summary: object) -> None:
     folder = write(folds=(0, 1))
-    for fold, case, dice in ((0, "a", 0.8), (1, "b", 0.6)):
-        summary = {
-            "foreground_mean": {"Dice": dice},
-            "metric_per_case": [{"prediction_file": f"/elsewhere/fold_{fold}/validation/{case}.nii.gz"}],
-        }
-        (folder / f"fold_{fold}" / "validation").mkdir()
-        (folder / f"fold_{fold}" / "validation" / "summary.json").write_text(json.dumps(summary))
+    validate(folder, 0, "abcd")
+    (folder / "fold_0" / "validation" / "summary.json").write_text(json.dumps(summary))
+    for folds in ((0,), (0, 1)):
+        source = NnunetFolder(folds=folds).open(folder)
+        assert (source.trained_on, source.score) == ((), None)
+
+
+@pytest.mark.parametrize("splits", [{}, 5, [5], [{"train": [["a"]], "val": []}], [{"train": ["a"]}]])
+def test_splits_of_another_format_tell_nothing(write: Write, splits: object) -> None:
+    folder = write()
+    (folder / "splits_final.json").write_text(json.dumps(splits))
+    assert NnunetFolder().open(folder).trained_on == ()
+
+
+def test_training_cases_and_score_by_the_validations(write: Write) -> None:
+    folder = write(folds=(0, 1), dataset={"numTraining": 2})
+    validate(folder, 0, "a", 0.8)
+    validate(folder, 1, "b", 0.6)
     first, both = (NnunetFolder(folds=folds).open(folder) for folds in ((0,), (0, 1)))
     assert (first.trained_on, first.score) == (("b",), pytest.approx(0.8))
     assert (both.trained_on, both.score) == (("a", "b"), pytest.approx(0.7))

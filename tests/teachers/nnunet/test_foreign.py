@@ -14,7 +14,7 @@ import torch
 
 from segdistill.errors import SegdistillError
 from segdistill.teachers.nnunet import NnunetFolder
-from segdistill.teachers.nnunet.foreign import SCRIPT
+from segdistill.teachers.nnunet.foreign import CODE, SCRIPT
 from segdistill.teachers.nnunet.foreign_process import starts, stitched
 from segdistill.teachers.source import Asking
 
@@ -120,8 +120,91 @@ def test_a_process_that_ends(
         source.answer(tiny.case((8, 8, 8)), [], Asking())
 
 
-def test_the_script_needs_nothing_of_ours() -> None:
-    text = SCRIPT.read_text(encoding="utf-8")
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Packages of an environment with a stand-in for nnU-Net, which must not be imported."""
+    found = tmp_path / "site"
+    for package in ("nnunetv2", "my", "other"):
+        (found / package / "sub").mkdir(parents=True)
+        (found / package / "__init__.py").write_text("raise SystemExit('it was imported')")
+        (found / package / "sub" / "code.py").write_text("first = 1")
+    (found / "nnunetv2-2.8.1.dist-info").mkdir()
+    (found / "nnunetv2-2.8.1.dist-info" / "METADATA").write_text("Name: nnunetv2\nVersion: 2.8.1\n")
+    python = script(tmp_path / "python", f'PYTHONPATH="{found}" exec "{sys.executable}" "$@"')
+    monkeypatch.setenv("SEGDISTILL_NNUNET", str(python))
+    return found
+
+
+def test_the_identity_is_of_the_code_too(
+    write: Write, site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Answers of another nnU-Net, fork, preprocessor, trainer or network are not those that were kept."""
+    folder = write(architecture={"network_class_name": "my.sub.code.Net", "arch_kwargs": {}})
+    trainers = tmp_path / "trainers"
+    trainers.mkdir()
+
+    def identity() -> str:
+        return NnunetFolder().open(folder, trust=True).identity()
+
+    def differs() -> bool:
+        seen.append(identity())
+        return seen[-1] not in seen[:-1]
+
+    seen = [identity()]
+    assert identity() == seen[0]
+    assert int(seen[0], 16) >= 0
+    (site / "other" / "sub" / "code.py").write_text("second = 2")  # nothing that this model runs
+    assert identity() == seen[0]
+    (site / "nnunetv2" / "sub" / "code.py").write_text("second = 2")
+    assert differs()
+    (site / "nnunetv2" / "sub" / "more.py").write_text("second = 2")
+    assert differs()
+    (site / "nnunetv2" / "sub" / "more.py").rename(site / "nnunetv2" / "sub" / "moved.py")
+    assert differs()
+    (site / "my" / "sub" / "code.py").write_text("second = 2")
+    assert differs()
+    monkeypatch.setenv("nnUNet_extTrainer", str(trainers))
+    (trainers / "mine.py").write_text("first = 1")
+    assert differs()
+    (trainers / "mine.py").write_text("second = 2")
+    assert differs()
+    (site / "nnunetv2-2.8.1.dist-info" / "METADATA").write_text("Name: nnunetv2\nVersion: 2.8.2\n")
+    assert differs()
+    moved = site.rename(tmp_path / "moved")  # where it lies does not matter
+    script(tmp_path / "python", f'PYTHONPATH="{moved}" exec "{sys.executable}" "$@"')
+    assert not differs()
+
+
+def test_the_environment_is_asked_once(
+    foreign: Path, site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = NnunetFolder().open(foreign, trust=True)
+    before = source.identity()
+    (tmp_path / "python").unlink()
+    assert source.identity() == before
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (f'exec "{sys.executable}" -I "$@"', "has no nnunetv2"),
+        ("echo it is broken >&2; exit 1", "it is broken"),
+        ("echo '{\"ready\": true}'", "it said nothing"),
+        ("echo no JSON", "Expecting value"),
+    ],
+)
+def test_an_environment_that_does_not_tell_its_code(
+    foreign: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, said: str
+) -> None:
+    monkeypatch.setenv("SEGDISTILL_NNUNET", str(script(tmp_path / "python", text)))
+    source = NnunetFolder().open(foreign, trust=True)
+    with pytest.raises(SegdistillError, match=rf"python does not tell what code .*\({'.*' + said}"):
+        source.identity()
+
+
+@pytest.mark.parametrize("program", [SCRIPT, CODE])
+def test_the_scripts_need_nothing_of_ours(program: Path) -> None:
+    text = program.read_text(encoding="utf-8")
     assert "import segdistill" not in text
     assert "from segdistill" not in text
     assert "monai" not in text

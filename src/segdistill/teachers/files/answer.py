@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -24,7 +25,7 @@ class FileAnswer:
     Attributes:
         path: the file, for messages.
         ending: what it has already applied to its logits; that is undone, up to the clip of `probabilities`.
-        digest: of the file's contents.
+        digest: of the file's contents, and those of the files that it names.
     """
 
     path: Path
@@ -32,9 +33,9 @@ class FileAnswer:
     digest: str = ""
 
     @classmethod
-    def of(cls, path: Path, ending: Ending) -> FileAnswer:
-        """How the output of a file is read, with the digest of that file."""
-        return cls(path, ending, file_digest(path))
+    def of(cls, path: Path, ending: Ending, others: Mapping[str, Path] | None = None) -> FileAnswer:
+        """How the output of a file is read, with the digest of that file and of `others` that belong to it."""
+        return cls(path, ending, file_digest(path, others))
 
     def describe(self) -> str:
         """What decides the answers beside the weights, for the text of a module (`extra_repr`)."""

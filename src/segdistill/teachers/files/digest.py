@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 
-def file_digest(path: Path) -> str:
+def file_digest(path: Path, others: Mapping[str, Path] | None = None) -> str:
     """32 hexadecimal digits of the contents of a file, wherever it lies.
 
-    Files beside it that it names, as ONNX files do where the weights lie in a file of their own, are part of it.
+    Args:
+        others: files whose contents belong to it, by the names under which it knows them.
     """
-    content = path.read_bytes()
-    digest = hashlib.blake2b(content, digest_size=16)
-    for other in sorted(path.parent.iterdir()):
-        name = other.name.encode()
-        # Protobuf writes the length of a string before it: without it, short names would be found by chance.
-        if other != path and other.is_file() and len(name) < 128 and bytes([len(name)]) + name in content:
-            digest.update(name + _of(other))
+    digest = _of(path)
+    for name, other in sorted((others or {}).items()):
+        digest.update(name.encode() + _of(other).digest())
     return digest.hexdigest()
 
 
-def _of(path: Path) -> bytes:
+def _of(path: Path) -> hashlib._Hash:
     with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).digest()
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16))

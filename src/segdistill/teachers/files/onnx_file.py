@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from segdistill.errors import SegdistillError
 from segdistill.teachers.files.answer import Ending, FileAnswer
 from segdistill.teachers.files.input import FileInput
+from segdistill.teachers.files.onnx_weights import onnx_weights
 from segdistill.teachers.files.reason import reason
 
 TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64}
@@ -48,7 +49,8 @@ class OnnxFile:
             trust: not needed; an ONNX file holds no Python.
 
         Raises:
-            SegdistillError: missing or damaged, without its external data, with several inputs, an input that is
+            SegdistillError: missing or damaged, without its external data or with some outside of
+                its folder, with several inputs, an input that is
                 no image, or without the output that was named; onnxruntime is not installed.
         """
         return OnnxNetwork(path, self)
@@ -67,7 +69,7 @@ class OnnxNetwork(nn.Module):
         super().__init__()
         self.settings = settings
         self._session = _session(path, settings.runs_on)
-        self.answer = FileAnswer.of(path, settings.ending)
+        self.answer = FileAnswer.of(path, settings.ending, onnx_weights(path))
         self.input, self._input_name, self._type = _read_input(path, self._session)
         self._output_name = _output(path, self._session, settings.output)
         self.image_size, self.in_channels = self.input.image_size, self.input.channels

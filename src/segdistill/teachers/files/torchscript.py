@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 import warnings
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,9 +13,7 @@ from segdistill.errors import SegdistillError
 from segdistill.networks.stages import first_output
 from segdistill.teachers.files.answer import Ending, FileAnswer
 from segdistill.teachers.files.reason import reason
-
-TOUCHES_FILES = re.compile(r"\b(save|from_file)\b")
-"""The operators of TorchScript that write or map files; they may run as soon as an archive is loaded."""
+from segdistill.teachers.files.torchscript_archive import inspect, is_torchscript
 
 
 @dataclass(frozen=True)
@@ -36,25 +32,19 @@ class TorchScript:
     @staticmethod
     def recognises(path: Path) -> bool:
         """Whether a file is a TorchScript archive, by the names inside; nothing is read by pickle."""
-        if not path.is_file() or not zipfile.is_zipfile(path):
-            return False
-        try:
-            with zipfile.ZipFile(path) as archive:
-                return _is_torchscript(archive.namelist())
-        except (OSError, zipfile.BadZipFile):
-            return False
+        return is_torchscript(path)
 
     def open(self, path: Path, *, trust: bool = False) -> nn.Module:
         """The network on the CPU, in eval mode: (batch, C, *space) -> (batch, K, *space) logits, float32.
 
         Args:
-            trust: load it although its code has operators that touch files.
+            trust: load it although its code has operators that touch files, or ones that are not PyTorch's own.
 
         Raises:
-            SegdistillError: missing, damaged, no TorchScript (a pickle is refused, never loaded), or code that
-                touches files.
+            SegdistillError: missing, damaged, no TorchScript (a pickle is refused, never loaded), two files of one name
+                inside, or code that is not trusted.
         """
-        _inspect(path, trust)
+        inspect(path, trust)
         try:
             with warnings.catch_warnings():
                 # torch 2.13 calls torch.jit deprecated; files that were written with it are still there to be read.
@@ -96,48 +86,3 @@ class ScriptNetwork(nn.Module):
         except ValueError as error:
             raise SegdistillError(f"{self.answer.path}: {error}") from error
         return self.answer.logits(first, image)
-
-
-def _inspect(path: Path, trust: bool) -> None:
-    if not path.is_file():
-        raise SegdistillError(f"{path}: no such file; name a TorchScript file")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-            code = [name for name in names if "/code/" in name and not name.endswith(".debug_pkl")]
-            found = [match for name in code if (match := TOUCHES_FILES.search(_text(archive, name)))]
-    except (zipfile.BadZipFile, EOFError, OSError) as error:
-        if _is_pickle(path):
-            raise SegdistillError(
-                f"{path} is a pickle, which can run code when it is read; it was not read. Save the network "
-                "with torch.jit.save, or name it by its class and its weights"
-            ) from None
-        raise SegdistillError(f"{path} is damaged or no TorchScript file ({error}); copy it again") from None
-    if not _is_torchscript(names):
-        pickled = any(name.endswith("/data.pkl") for name in names)
-        raise SegdistillError(
-            f"{path} is no TorchScript file"
-            + (
-                ", but one of torch.save, a pickle, which can run code when it is read; it was not read"
-                * pickled
-            )
-            + ". Save the network with torch.jit.save(torch.jit.trace(network, example), path)"
-        )
-    if found and not trust:
-        raise SegdistillError(
-            f"{path} has code that calls {found[0].group()!r}, which can write or read files when it is loaded; it "
-            "was not loaded. If you know who wrote it, give `--trust`"
-        )
-
-
-def _is_torchscript(names: list[str]) -> bool:
-    return any(name.endswith("/constants.pkl") for name in names) and any("/code/" in name for name in names)
-
-
-def _is_pickle(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(1) == b"\x80"
-
-
-def _text(archive: zipfile.ZipFile, name: str) -> str:
-    return archive.read(name).decode("utf-8", errors="replace")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from segdistill import checkpoint
 from segdistill.errors import SegdistillError
+from segdistill.teachers.files.torchscript_archive import is_torchscript
 
 INSIDE = ("model", "state_dict", "network", "net", "model_state_dict")
 
@@ -27,7 +27,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """
     if path.suffix == ".safetensors":
         return checkpoint.load(path)[0]
-    if _is_torchscript(path):
+    if is_torchscript(path):
         raise SegdistillError(
             f"{path} is TorchScript, a program with its weights; the state dict is needed: "
             "torch.save(torch.jit.load(FILE).state_dict(), 'models/model.pt') makes one"
@@ -58,13 +58,6 @@ def _state_dict(content: Any, path: Path) -> dict[str, Tensor]:
     raise SegdistillError(
         f"{path}: expected a state dict (names and tensors), alone or under one of {', '.join(INSIDE)}; found {found}"
     )
-
-
-def _is_torchscript(path: Path) -> bool:
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return any(name.endswith("/constants.pkl") for name in archive.namelist())
 
 
 def _first_sentence(error: Exception) -> str:

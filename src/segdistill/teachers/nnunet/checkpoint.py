@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import pickle
 import re
 from collections.abc import Mapping
@@ -77,14 +78,33 @@ def load(path: Path, *, trust: bool = False) -> Checkpoint:
         raise SegdistillError(f"{path} {_damaged(error)}") from error
     if not isinstance(content, dict) or not isinstance(content.get("network_weights"), dict):
         raise SegdistillError(f"{path} is no checkpoint of nnU-Net v2: it has no network_weights")
+    weights = content["network_weights"]
+    if strange := [name for name, value in weights.items() if not isinstance(value, Tensor)]:
+        raise SegdistillError(
+            f"{path} is no checkpoint of nnU-Net v2: {strange[0]} of its network_weights is no tensor"
+        )
     told = content.get("init_args")
     configuration = told.get("configuration") if isinstance(told, dict) else None
     return Checkpoint(
-        {_plain(str(name)): tensor for name, tensor in content["network_weights"].items()},
+        {_plain(str(name)): tensor for name, tensor in weights.items()},
         str(content.get("trainer_name", "nnUNetTrainer")),
         configuration if isinstance(configuration, str) else None,
-        tuple(int(axis) for axis in content.get("inference_allowed_mirroring_axes") or ()),
+        _axes(content.get("inference_allowed_mirroring_axes"), path),
     )
+
+
+def _axes(told: Any, path: Path) -> tuple[int, ...]:
+    """Axes of the window; None: there are none."""
+    axes: Any = () if told is None else told
+    try:
+        found = tuple(operator.index(axis) for axis in axes)
+    except TypeError:
+        found = (-1,)
+    if not all(0 <= axis < 3 for axis in found):
+        raise SegdistillError(
+            f"{path} is no checkpoint of nnU-Net v2: inference_allowed_mirroring_axes {told!r} are no axes of a window"
+        )
+    return found
 
 
 def _plain(name: str) -> str:

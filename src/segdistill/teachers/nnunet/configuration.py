@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from segdistill.errors import SegdistillError
+from segdistill.networks.nnunet_plans import inherited_settings
 from segdistill.teachers.nnunet.intensities import CT_NEEDS, SCHEMES
 from segdistill.teachers.nnunet.placement import READERS
 from segdistill.teachers.nnunet.resampling import SPLINE, Resampling
@@ -51,7 +52,10 @@ class Configuration:
         Raises:
             SegdistillError: a cascade, settings that are missing, or others than nnU-Net v2 writes.
         """
-        settings = _inherited(plans, name, place)
+        try:
+            settings = inherited_settings(plans, name)
+        except ValueError as error:
+            raise SegdistillError(f"{place}: {str(error).removeprefix('plans: ')}") from None
         place = f"{place}, configuration {name!r}"
         if before := settings.get("previous_stage"):
             raise SegdistillError(
@@ -121,19 +125,3 @@ class Configuration:
             lacking = [key for key in CT_NEEDS if not isinstance(known.get(key), int | float)]
             if scheme == "CTNormalization" and lacking:
                 refuse(f"foreground_intensity_properties_per_channel.{k} has no {', '.join(lacking)}")
-
-
-def _inherited(plans: Mapping[str, Any], name: str, place: str) -> dict[str, Any]:
-    """The settings of a configuration over those it inherits."""
-    chain: list[str] = []
-    settings: dict[str, Any] = {}
-    following: str | None = name
-    while following is not None:
-        if following in chain or following not in plans["configurations"]:
-            raise SegdistillError(
-                f"{place}: configuration {name!r} inherits {' <- '.join([*chain, following])}, which leads nowhere"
-            )
-        chain.append(following)
-        settings = {**plans["configurations"][following], **settings}
-        following = settings.pop("inherits_from", None)
-    return settings

@@ -65,6 +65,11 @@ class NnunetFolder:
             part = part_from_plans(results.plans, results.configuration)
         except ValueError as error:
             reason = str(error)
+        except (AttributeError, TypeError, KeyError):  # a list or a number in the place of an object
+            raise SegdistillError(
+                f"{plans}, configuration {results.configuration!r}: its network is not told as nnU-Net v2 tells "
+                "it; copy it again"
+            ) from None
         if reason is not None:
             return ForeignSource(results, labels, configuration, reason, trust=trust)
         checkpoints = [load(results.weights(fold), trust=trust) for fold in results.folds]

@@ -18,6 +18,7 @@ from torch import nn
 
 from segdistill.errors import SegdistillError
 from segdistill.evaluation.sliding_window import LOGITS
+from segdistill.networks.nnunet_plans import inherited_settings
 from segdistill.teachers.nnunet import history
 from segdistill.teachers.nnunet.configuration import Configuration
 from segdistill.teachers.nnunet.identity import identity_of, of_file
@@ -30,6 +31,8 @@ from segdistill.teachers.source import Answer, Asking, CaseImage
 VARIABLE = "SEGDISTILL_NNUNET"
 BESIDE = Path(".venv-nnunet") / "bin" / "python"
 SCRIPT = Path(__file__).with_name("foreign_process.py")
+CODE = Path(__file__).with_name("foreign_code.py")
+PATIENCE = 300.0  # seconds for reading the sources of an environment, on a slow disk
 
 
 def environment(reason: str) -> Path:
@@ -49,6 +52,37 @@ def environment(reason: str) -> Path:
         f"{reason}; only nnU-Net's own code can run it, and {told}. `make nnunet` makes such an environment here; "
         f"where the model came with code of its own, set {VARIABLE} to the python of the environment it was trained in"
     )
+
+
+def code_of(python: Path, results: Results) -> str:
+    """Version and digits of the code that would run: nnU-Net's, its trainers', the network's; and what is installed.
+
+    Raises:
+        SegdistillError: the environment has no nnU-Net, or does not tell.
+    """
+    architecture = inherited_settings(results.plans, results.configuration).get("architecture")
+    network = architecture.get("network_class_name") if isinstance(architecture, Mapping) else None
+    packages = [network.split(".")[0]] if isinstance(network, str) and "." in network else []
+    place = f"{results.path}: {python}"
+    try:
+        done = subprocess.run(
+            [str(python), str(CODE), *packages],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=PATIENCE,
+            check=False,
+        )
+        told = (
+            json.loads((done.stdout.strip().splitlines() or ["null"])[-1]) if done.returncode == 0 else None
+        )
+    except (OSError, ValueError, subprocess.TimeoutExpired) as error:
+        raise SegdistillError(f"{place} does not tell what code it has ({error})") from None
+    if not isinstance(told, dict) or not {"version", "digest"} <= told.keys():
+        last = " / ".join(done.stderr.strip().splitlines()[-3:]) or "it said nothing"
+        raise SegdistillError(f"{place} does not tell what code of nnU-Net it has ({last})")
+    return f"nnunetv2 {told['version']} {told['digest']}"
 
 
 class Process:
@@ -133,12 +167,19 @@ class ForeignSource:
         self.score = history.score(results)
         self.window: tuple[int, ...] | None = configuration.patch_size
         self._results, self._configuration, self._outputs = results, configuration, labels.outputs
-        self._identity = identity_of(
-            results, [of_file(results.weights(fold)) for fold in results.folds], of_file(SCRIPT)
-        )
+        self._weights = [of_file(results.weights(fold)) for fold in results.folds]
+        self._identity: str | None = None
         self._process: tuple[str, Process] | None = None
 
     def identity(self) -> str:
+        """Hexadecimal digits of the folder's files and of the code that runs them; the environment is asked once.
+
+        Raises:
+            SegdistillError: the environment does not tell what code it has.
+        """
+        if self._identity is None:
+            code = code_of(self._python, self._results)
+            self._identity = identity_of(self._results, self._weights, of_file(SCRIPT), code)
         return self._identity
 
     def answer(self, case: CaseImage, stages: Sequence[str], asking: Asking) -> Answer:
