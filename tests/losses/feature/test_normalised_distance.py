@@ -7,7 +7,11 @@ import torch
 from torch import Tensor
 
 from segdistill.losses.feature import normalised_distance as module
-from segdistill.losses.feature.normalised_distance import normalised_distance
+from segdistill.losses.feature.normalised_distance import normalised_distances
+
+
+def normalised_distance(student: Tensor, teacher: Tensor) -> Tensor:
+    return normalised_distances(student, [teacher], [1.0])
 
 
 def by_autograd(student: Tensor, teacher: Tensor) -> Tensor:
@@ -63,3 +67,17 @@ def test_a_teacher_in_half_precision_is_taken_as_it_was_recorded() -> None:
     ours = torch.autograd.grad(normalised_distance(student, half).sum(), student)
     theirs = torch.autograd.grad(by_autograd(student, half.float()).sum(), student)
     torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-8)
+
+
+@pytest.mark.parametrize("piece", [7, 1 << 17])
+def test_several_teachers_are_the_weighted_sum_of_each(piece: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PIECE", piece)
+    student, first = pair()
+    second = pair(n=50)[0].detach().flip(0) + 0.1
+    weights, teachers = (0.5, 2.0), (first.detach(), second)
+    together = normalised_distances(student, teachers, weights)
+    apart = sum(w * by_autograd(student, t) for w, t in zip(weights, teachers, strict=True))
+    torch.testing.assert_close(together, apart)
+    scale = torch.tensor([1.0, 2.0, 3.0, 0.5], dtype=torch.float64)
+    ours, theirs = (torch.autograd.grad((each * scale).sum(), student) for each in (together, apart))
+    torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-12)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from segdistill.losses.feature.attention_transfer import attention
-from segdistill.losses.feature.normalised_distance import normalised_distance
+from segdistill.losses.feature.normalised_distance import normalised_distances
 from segdistill.losses.reduction import check_pair, masked
 
 Norm = Literal["l1_global", "l1_channel", "l1_space", "at_l2"]
@@ -59,9 +60,20 @@ class AttentionSimilarity:
         check_pair(student, teacher, any_width=not self.needs_equal_width)
         student, teacher = masked(student, where), masked(teacher, where)
         if self.norm == "l1_global":
-            return normalised_distance(student.flatten(1), teacher.flatten(1)).mean()
+            return normalised_distances(student.flatten(1), [teacher.flatten(1)], [1.0]).mean()
         difference = self._normalised(student) - self._normalised(teacher)
         return torch.linalg.vector_norm(difference.flatten(1), dim=1).mean()
+
+    def of_several(self, student: Tensor, teachers: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
+        """sum_k weight_k loss(student, teacher_k), in one pass over the student's map; for `l1_global`.
+
+        Args:
+            student, teachers: (batch, channel, *space), of one shape.
+        """
+        for teacher in teachers:
+            check_pair(student, teacher)
+        flat = [teacher.flatten(1) for teacher in teachers]
+        return normalised_distances(student.flatten(1), flat, weights).mean()
 
     def _normalised(self, feature: Tensor) -> Tensor:
         if self.norm == "at_l2":
