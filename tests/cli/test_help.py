@@ -30,8 +30,10 @@ COMMANDS = sorted(commands(typer.main.get_command(app)))
 
 
 def test_these_are_the_commands() -> None:
-    wanted = "cost,data check,data phantom,demo,distill,evaluate,gradcam,list,predict,report,train"
-    assert ",".join(COMMANDS) == wanted
+    wanted = (
+        "cache build,cache info,cache prune,cost,data check,data phantom,demo,distill,evaluate,gradcam,list"
+    )
+    assert ",".join(COMMANDS) == f"{wanted},predict,report,teacher inspect,train"
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -427,10 +427,10 @@ REFUSED: dict[str, Refused] = {
         ("teachers.t.source: 'trust' is unknown",),
     ),
     "ONNX has logits alone": (
-        SARCOMA, ("teacher.onnx",), ("teachers.t.path=teacher.onnx", HINT, STILL), ("encoder/4", "it has: logits"),
+        SARCOMA, ("teacher.onnx",), ("teachers.t.path=teacher.onnx", HINT, STILL), ("encoder/4", "stages: logits"),
     ),
     "TorchScript has logits alone": (
-        SARCOMA, ("teacher.ts",), ("teachers.t.path=teacher.ts", HINT, STILL), ("encoder/4", "it has: logits"),
+        SARCOMA, ("teacher.ts",), ("teachers.t.path=teacher.ts", HINT, STILL), ("encoder/4", "stages: logits"),
     ),
     "several models have no maps": (
         SARCOMA, FIVE, ("teachers.t.path=runs/fold_?", HINT, STILL), ("encoder/4", "cannot be averaged"),

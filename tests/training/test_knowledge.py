@@ -398,7 +398,7 @@ def test_looking_only_asks_nobody(look: Look, silent: Callable[[], None]) -> Non
 
 def test_a_stage_that_is_not_there(look: Look) -> None:
     layer = STILL | {"terms": {"hint": {"loss": "mse", "student": "encoder/2", "teacher": "encoder/16"}}}
-    with pytest.raises(SegdistillError, match=r"teachers\.teacher: Blocks has no stage 'encoder/16'"):
+    with pytest.raises(SegdistillError, match=r"the teacher teacher \(Blocks\) has no stage 'encoder/16'"):
         look(layer, teachers={"teacher": Blocks()})
 
 
@@ -781,5 +781,7 @@ def test_a_torchscript_file_has_its_logits_alone(look: Look, tmp_path: Path) -> 
     shutil.copy(tmp_path / "net.pt", tmp_path / "moved.pt")
     moved = {"teachers": {"teacher": by_path["teachers"]["teacher"] | {"path": str(tmp_path / "moved.pt")}}}
     assert path_of(look(moved)) == path_of(known)
-    with pytest.raises(SegdistillError, match=r"teachers\.teacher: ScriptNetwork has no stage 'encoder/2'"):
+    with pytest.raises(
+        SegdistillError, match=r"the teacher teacher \(ScriptNetwork\) has no stage 'encoder/2'"
+    ):
         look(STILL | {"terms": HINT} | by_path)

@@ -16,7 +16,8 @@ from segdistill.quantity import in_bytes
 from segdistill.teachers.cache.build import build
 from segdistill.teachers.cache.entry import CannotHold, Entry
 from segdistill.teachers.teacher import Group, Teacher
-from segdistill.training.asked import listeners
+from segdistill.term import Term, check_terms
+from segdistill.training.asked import listeners, stages_asked
 from segdistill.training.prepare import Prepared
 from segdistill.training.recordable import CannotRecord, Recordable, recordable
 
@@ -61,6 +62,7 @@ def knowledge_of(
     Raises:
         SegdistillError: a teacher that has to be recorded, or was to be, and cannot; a stage that is not there.
     """
+    _see_stages(data, student, teachers)
     wanted, left = data.recipe.knowledge, data.recipe.knowledge.disk
     known, entries, notes = dict(teachers), {}, []
     cases = [*data.splits.train, *(data.unlabelled if data.recipe.data.unlabelled else ())]
@@ -107,6 +109,38 @@ def knowledge_of(
             teacher, network=None, inputs=None, intensities=None, whole_cases=None, recorded=sizes
         )
     return Knowledge(known, entries, tuple(notes))
+
+
+def _see_stages(data: Prepared, student: nn.Module, teachers: Mapping[str, Teacher]) -> None:
+    """Raise where a term asks for a stage that is not there, before anybody is asked."""
+    terms = {
+        name: Term(
+            _nothing,
+            section.stage_pairs(),  # type: ignore[arg-type]  # lists of stages, where terms have tuples
+            teachers=None if section.teachers is None else tuple(section.teachers),
+            teacher_is=section.teacher_is,
+        )
+        for name, section in data.recipe.terms.items()
+    }
+    looked_at = dict(teachers)
+    for name, teacher in teachers.items():
+        asked = stages_asked(listeners(name, data.recipe.terms))
+        if teacher.whole_cases is not None:  # a source says better what it lacks, when it is asked
+            looked_at[name] = replace(teacher, recorded=dict.fromkeys((*asked, "logits"), (1, ())))
+        if asked and isinstance(teacher.whole_cases, Group):
+            raise SegdistillError(
+                f"teachers.{name}: {len(teacher.whole_cases.members)} models have no common {', '.join(asked)}: stage "
+                "maps of networks that were trained apart cannot be averaged; let such terms listen to one model"
+            )
+    try:
+        check_terms(terms, student, looked_at)
+    except ValueError as error:
+        raise SegdistillError(str(error)) from error
+
+
+def _nothing(*_: object) -> torch.Tensor:
+    """In the place of a loss, where only the stages of a term are looked at."""
+    return torch.zeros(())
 
 
 def _ask(

@@ -144,11 +144,6 @@ def _source(
 def _group(
     name: str, data: Prepared, student: nn.Module, group: Group, stages: tuple[str, ...], asking: Asking
 ) -> Recordable:
-    if stages:
-        raise SegdistillError(
-            f"teachers.{name}: {len(group.members)} models have no common {', '.join(stages)}: stage maps of networks "
-            "that were trained apart cannot be averaged; let such terms listen to one model"
-        )
     each = [recordable(name, data, student, one, asking.device) for one in group.members]
     maps = each[0].spec.maps
     learnt = [sorted(one.trained_on) for one in group.members] if group.out_of_fold else None
