@@ -116,7 +116,7 @@ def check_terms(terms: Mapping[str, Term], student: nn.Module, teachers: Mapping
         _check_stages(name, f"student ({_kind(student)})", stage_names(student), term.stages(0))
         for teacher in filter(term.listens_to, teachers):
             given = teachers[teacher]
-            kind = "whole cases" if given.network is None else _kind(given.network)
+            kind = "recorded" if given.network is None else _kind(given.network)
             _check_stages(name, f"teacher {teacher} ({kind})", given.stages, term.stages(1))
 
 
