@@ -87,14 +87,14 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of weights and images")
     parser.add_argument("--no-online", action="store_true", help="leave out steps in which teachers run")
     parser.add_argument(
-        "--steps", type=int, default=None, help="steps of a block (default 4; 2 with --quick)"
+        "--steps", type=int, default=None, help="steps of a block (default 3; 2 with --quick)"
     )
     parser.add_argument(
-        "--rounds", type=int, default=None, help="rounds of blocks (default 5; 3 with --quick)"
+        "--rounds", type=int, default=None, help="rounds of blocks (default 9; 5 with --quick)"
     )
     asked = parser.parse_args()
     keep_freed_memory()  # as training does
-    steps, rounds = asked.steps or (2 if asked.quick else 4), asked.rounds or (3 if asked.quick else 5)
+    steps, rounds = asked.steps or (2 if asked.quick else 3), asked.rounds or (5 if asked.quick else 9)
     told = Console(stderr=True)
     rows = []
     with tempfile.TemporaryDirectory() as folder:

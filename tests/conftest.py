@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import hypothesis
@@ -41,6 +42,13 @@ def real_data() -> Path:
     if not Path(folder).is_dir():
         pytest.fail(f"SEGDISTILL_DATA is {folder}, which is no folder")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def compiler() -> None:
+    """A C++ compiler; without one the test is skipped."""
+    if not any(map(shutil.which, ("g++", "clang++", "c++"))):
+        pytest.skip("needs a C++ compiler")
 
 
 class RealDataCount:

@@ -70,34 +70,32 @@ def _sum(
 ) -> Tensor:
     """sum_t a_t share_t loss(student[s], teacher_t[q]) of one of the term's pairs.
 
-    Where the loss can compare with several teachers in one pass over the student's map, and nothing but the loss looks
-    at the maps, it does so once: the same sum, at a third of the price.
+    A loss that can compare with several teachers at once does so where nothing but the loss looks at the maps: the same
+    sum, and the student's map is read once.
     """
-    pairs, first = [voice.pairs[number] for voice in voices], voices[0].pairs[number]
-    own = map_of(student, first.own)
-    several = getattr(first.term.loss, "of_several", None) if first.term.where is None else None
-    plain = all(pair.projector is None and pair.labels is None for pair in pairs) and not first.regions
-    counted = [shares[voice.name] for voice in voices]
-    if (
-        several is not None
-        and plain
-        and first.term.resize == "teacher"
-        and truth.where(own.shape[2:]) is None
-        and not any(isinstance(share, Tensor) for share in counted)
-        and getattr(first.term.loss, "half_teacher", False)
-    ):
-        theirs = [
-            resize(pair.of_teacher(voice.maps), own.shape[2:])
-            for pair, voice in zip(pairs, voices, strict=True)
-        ]
-        weights = [voice.weight * float(share) for voice, share in zip(voices, counted, strict=True)]
-        with torch.autocast(own.device.type, enabled=False):
-            found: Tensor = several(own.float(), theirs, weights)
-        return found
-    total = student["logits"].new_zeros(())
-    for voice, pair, share in zip(voices, pairs, counted, strict=True):
-        total = total + voice.weight * pair.loss(student, voice.maps, truth, share)
-    return total
+    pairs, counted = [voice.pairs[number] for voice in voices], [shares[voice.name] for voice in voices]
+    together = getattr(pairs[0].term.loss, "of_several", None)
+    if together is None or not _plain(pairs) or any(isinstance(share, Tensor) for share in counted):
+        total = student["logits"].new_zeros(())
+        for voice, pair, share in zip(voices, pairs, counted, strict=True):
+            total = total + voice.weight * pair.loss(student, voice.maps, truth, share)
+        return total
+    own = map_of(student, pairs[0].own)
+    size, half = own.shape[2:], getattr(pairs[0].term.loss, "half_teacher", False)
+    theirs = [resize(pair.of_teacher(voice.maps), size) for pair, voice in zip(pairs, voices, strict=True)]
+    weights = [voice.weight * float(share) for voice, share in zip(voices, counted, strict=True)]
+    with torch.autocast(own.device.type, enabled=False):
+        found: Tensor = together(
+            own.float(), theirs if half else [each.float() for each in theirs], weights, truth.where(size)
+        )
+    return found
+
+
+def _plain(pairs: Sequence[Pair]) -> bool:
+    """Whether the maps are compared as they are, but for the size of the teachers'."""
+    term = pairs[0].term
+    as_they_are = all(pair.projector is None and pair.labels is None for pair in pairs)
+    return as_they_are and not pairs[0].regions and term.where is None and term.resize == "teacher"
 
 
 def shared_out(voices: Sequence[Voice], combine: Combine) -> Mapping[str, float | Tensor]:

@@ -56,8 +56,8 @@ def test_a_file_is_read_once_and_again_when_it_changed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[Path] = []
-    digest = module._digest
-    monkeypatch.setattr(module, "_digest", lambda path: (read.append(path), digest(path))[1])
+    digest = module.of_file
+    monkeypatch.setattr(module, "of_file", lambda path: (read.append(path), digest(path))[1])
     file = tmp_path / "x"
     file.write_bytes(b"one")
     first = file_digests([file, file], tmp_path)

@@ -64,7 +64,7 @@ def test_shapes_and_types() -> None:
 
 def test_patches_come_from_every_case_and_every_place() -> None:
     patches = Patches(STORE, ["one", "two"], (8, 8, 8), seed=0, oversample_foreground=0, augmentation=None)
-    places = [patches.place(n) for n in range(600)]
+    places = [patches.places[n] for n in range(600)]
     assert 240 < sum(p.case == "one" for p in places) < 360
     starts = np.array([p.start for p in places])
     assert starts.min(axis=0).tolist() == [0, 0, 0]
@@ -119,7 +119,7 @@ def test_position_does_not_depend_on_the_augmentation() -> None:
     plain = Patches(STORE, ["one", "two"], (6, 6, 6), seed=1, augmentation=None)
     varied = Patches(STORE, ["one", "two"], (6, 6, 6), seed=1, augmentation=Augmentation(affine=1))
     for number in range(20):
-        a, b = plain.place(number), varied.place(number)
+        a, b = plain.places[number], varied.places[number]
         assert (a.case, a.start) == (b.case, b.start)
 
 
@@ -128,7 +128,7 @@ def test_rotated_patches_are_filled_from_beyond_their_border() -> None:
     patches = Patches(
         big, ["one"], (8, 8), seed=0, augmentation=Augmentation(affine=1, intensity=0, rotation=45)
     )
-    inner = [n for n in range(200) if all(8 <= s <= 24 for s in patches.place(n).start)]
+    inner = [n for n in range(200) if all(8 <= s <= 24 for s in patches.places[n].start)]
     assert len(inner) > 10
     assert all((patches[n]["image"] > 0).all() for n in inner)
 
@@ -137,11 +137,11 @@ def test_slices_of_a_volume() -> None:
     patches = Patches(STORE, ["one"], (10, 10), seed=0, oversample_foreground=0, slices=Slices(axis=2))
     sample = patches[0]
     assert sample["image"].shape == sample["label"].shape == (1, 10, 10)
-    place = patches.place(0)
+    place = patches.places[0]
     x, y = place.start
     assert place.index is not None
     assert (sample["image"] == STORE.case("one").image[:, x : x + 10, y : y + 10, place.index]).all()
-    assert {patches.place(n).index for n in range(300)} == set(range(12))
+    assert {patches.places[n].index for n in range(300)} == set(range(12))
 
 
 def test_foreground_slices_only() -> None:
@@ -150,7 +150,7 @@ def test_foreground_slices_only() -> None:
     )
     samples = [patches[n] for n in range(30)]
     assert all((s["label"] > 0).any() for s in samples)
-    assert {patches.place(n).index for n in range(60)} == {3, 11}
+    assert {patches.places[n].index for n in range(60)} == {3, 11}
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])

@@ -67,6 +67,12 @@ class MadeStore:
         return MadeRecording(strides, kept)
 
 
+def said(patches: Patches, number: int) -> dict[str, dict[str, np.ndarray]]:
+    """What teachers said of one sample."""
+    told = patches.told([number])
+    return {name: {stage: each[0] for stage, each in maps.items()} for name, maps in told.items()}
+
+
 def largest(image: np.ndarray, stride: tuple[int, ...]) -> np.ndarray:
     """The largest value of each block, block by block; blocks at the end may be cut off by the border."""
     size = tuple(-(-n // step) for n, step in zip(image.shape[1:], stride, strict=True))
@@ -111,13 +117,13 @@ def test_maps_follow_the_image_through_crops_flips_turns_and_padding(made: dict[
     across = tuple(n for axis, n in enumerate(made["stride"]) if axis != made["slices"])
     for number in range(6):
         sample = patches[number]
-        told = sample["told"]["t"]
+        told = said(patches, number)["t"]
         np.testing.assert_array_equal(told["logits"], sample["image"])
         np.testing.assert_array_equal(told["coarse"], largest(sample["image"], across))
         np.testing.assert_array_equal(sample["inside"], sample["image"][:1] > 0)
         assert all(each.dtype == np.float16 and each.flags.c_contiguous for each in told.values())
         assert sample["inside"].dtype == bool
-        start = patches.place(number).start
+        start = patches.places[number].start
         assert not any(first % step for first, step in zip(start, across, strict=True))
         assert sample["inside"].any(), "a patch that begins beyond the image teaches nothing"
 
@@ -145,7 +151,7 @@ def test_every_voxel_can_be_reached() -> None:
             store, ["one"], (patch,) * 2, seed=0, oversample_foreground=0.0,
             recordings={"t": store.recording(coarse=(stride,) * 2)},
         )  # fmt: skip
-        starts = {patches.place(number).start[0] for number in range(300)}
+        starts = {patches.places[number].start[0] for number in range(300)}
         seen = set(itertools.chain.from_iterable(range(start, start + patch) for start in starts))
         assert set(range(side)) <= seen, (side, patch, stride, starts)
 
@@ -154,9 +160,10 @@ def test_starts_fit_the_strides_of_all_teachers_at_once() -> None:
     store = MadeStore((40, 40), 0)
     recordings = {"a": store.recording(x=(2, 4)), "b": store.recording(y=(3, 1), logits=(1, 1))}
     patches = Patches(store, ["one"], (12, 8), seed=0, recordings=recordings)
-    starts = np.array([patches.place(number).start for number in range(60)])
+    starts = np.array([patches.places[number].start for number in range(60)])
     assert (starts % [6, 4] == 0).all() and len(np.unique(starts[:, 0])) > 3
-    assert set(patches[0]["told"]) == {"a", "b"} and patches[0]["told"]["b"]["y"].shape == (2, 4, 8)
+    told = said(patches, 0)
+    assert set(told) == {"a", "b"} and told["b"]["y"].shape == (2, 4, 8)
 
 
 def test_logits_alone_leave_patches_where_they_were() -> None:
@@ -168,7 +175,8 @@ def test_logits_alone_leave_patches_where_they_were() -> None:
     )  # fmt: skip
     for number in range(20):
         np.testing.assert_array_equal(plain[number]["image"], heard[number]["image"])
-        assert "told" not in plain[number] and "inside" not in plain[number]
+        assert "inside" not in plain[number]
+    assert plain.told([0, 1]) == {}
 
 
 def test_images_without_label_have_been_asked_about_too() -> None:
@@ -179,8 +187,8 @@ def test_images_without_label_have_been_asked_about_too() -> None:
     )  # fmt: skip
     samples = [patches[number] for number in range(20)]
     assert any((sample["label"] == -2).all() for sample in samples)
-    for sample in samples:
-        np.testing.assert_array_equal(sample["told"]["t"]["logits"], sample["image"])
+    together = patches.told(range(20))["t"]["logits"]
+    np.testing.assert_array_equal(together, np.stack([sample["image"] for sample in samples]))
 
 
 def test_patch_that_is_no_multiple_of_the_strides() -> None:
@@ -230,9 +238,9 @@ def test_logits_under_small_rotations(shape: tuple[int, ...], patch: tuple[int, 
     )
     padded = 0
     for number in range(8):
-        sample, place = patches[number], patches.place(number)
+        sample, place = patches[number], patches.places[number]
         expected = naively(store.case("one").image, place.start, place.drawn)
-        np.testing.assert_allclose(sample["told"]["t"]["logits"], expected, atol=0.02)
+        np.testing.assert_allclose(said(patches, number)["t"]["logits"], expected, atol=0.02)
         nearest = naively(np.ones((1, *shape)), place.start, place.drawn)
         assert sample["inside"][nearest > 0.999].all() and not sample["inside"][nearest < 1e-3].any()
         padded += int(not sample["inside"].all())

@@ -102,6 +102,25 @@ def test_weight_means_the_same_at_every_patch_size(name: str, space: tuple[int, 
         assert not same, "the flag can be on"
 
 
+SEVERAL = [name for name, (_, loss) in PARTS.items() if hasattr(loss, "of_several")]
+
+
+@pytest.mark.parametrize("name", SEVERAL)
+@pytest.mark.parametrize("everywhere", [True, False])
+@every_space
+def test_several_teachers_at_once_are_the_sum_of_each(
+    name: str, everywhere: bool, space: tuple[int, ...]
+) -> None:
+    student, teachers = maps(*space).requires_grad_(), [maps(*space, seed=1), maps(*space, seed=2)]
+    where = None if everywhere else maps(*space, seed=3)[:, :1].clamp(0, 1)
+    together = PARTS[name][1].of_several(student, teachers, [0.5, 2.0], where)
+    first, second = (value_of(name, student, teacher, where) for teacher in teachers)
+    apart = 0.5 * first + 2 * second
+    torch.testing.assert_close(together, apart)
+    ours, theirs = (torch.autograd.grad(each, student) for each in (together, apart))
+    torch.testing.assert_close(ours, theirs)
+
+
 @every_loss
 @every_space
 def test_slope_where_both_say_the_same(name: str, space: tuple[int, ...]) -> None:

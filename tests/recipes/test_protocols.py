@@ -269,7 +269,7 @@ def test_slices_keep_their_distance_and_an_epoch_shows_each_once(tmp_path: Path)
         assert set(depths) == {5, 6}
         seen = sum(depths) if count is None else count * len(depths)
         assert data.recipe.train.iterations == seen // recipe.data.batch_size
-        assert data.patches().spacing == (2, 2)  # small rotations stay rigid in the plane
+        assert data.patches().places.spacing == (2, 2)  # small rotations stay rigid in the plane
     given = Recipe.load("student_alone", data=settings | {"spacing": [2, 2, 5]})
     assert prepare(given).plan.spacing == (2, 2, 5)
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -12,6 +12,8 @@ from segdistill.training.batches import batches
 
 class Numbered:
     """Patches that tell their own number."""
+
+    recordings: ClassVar[dict[str, None]] = {}
 
     def __getitem__(self, number: int) -> dict[str, np.ndarray]:
         return {
@@ -92,3 +94,45 @@ def test_a_batch_that_cannot_be_shared_evenly(batch: int, devices: int, parts: i
     )
     with pytest.raises(SegdistillError, match=told):
         stream(batch=batch, devices=devices, parts=parts)
+
+
+class Recorded(Numbered):
+    """Of which a teacher says the number, too."""
+
+    recordings: ClassVar[dict[str, None]] = {"t": None}
+
+    def __init__(self, damaged: int | None = None) -> None:
+        self.damaged, self.asked = damaged, 0
+
+    def told(self, numbers: list[int]) -> dict[str, dict[str, np.ndarray]]:
+        if self.damaged in numbers:
+            raise SegdistillError("damaged")
+        self.asked += 1
+        return {"t": {"logits": np.array(numbers, np.float16).reshape(-1, 1, 1, 1)}}
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_what_was_recorded_comes_with_its_samples(workers: int) -> None:
+    whole: dict[str, Any] = {"batch": 4, "parts": 2, "rank": 1, "devices": 2, "first_step": 1, "steps": 9}
+    found = list(batches(Recorded(), workers=workers, **whole))  # type: ignore[arg-type]
+    assert len(found) == 16
+    for small in found:
+        assert torch.equal(small["told"]["t"]["logits"].float(), small["image"][:, :, :1, :1])
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_damaged_recording_is_told_when_it_is_due(workers: int) -> None:
+    stream = batches(
+        Recorded(damaged=4), batch=2, parts=1, rank=0, devices=1, first_step=0, steps=9, workers=workers
+    )  # type: ignore[arg-type]
+    next(stream), next(stream)
+    with pytest.raises(SegdistillError, match="damaged"):
+        next(stream)
+
+
+def test_a_little_is_read_ahead_and_nothing_after_the_end() -> None:
+    patches = Recorded()
+    stream = batches(patches, batch=2, parts=1, rank=0, devices=1, first_step=0, steps=99, workers=1)  # type: ignore[arg-type]
+    next(stream)
+    stream.close()  # type: ignore[attr-defined]
+    assert 1 <= patches.asked <= 3

@@ -500,8 +500,8 @@ def test_its_maps_lie_on_the_students_grid(look: Look, coarse: Run) -> None:
     assert known.teachers["teacher"].recorded == {"logits": (2, (1, 1, 1)), "encoder/2": (8, (2, 2, 2))}
     case = data.splits.train[0]
     assert told((data, known), case, "encoder/2").shape == (8, 12, 12, 12)
-    sample = data.patches(known.entries)[0]
-    assert sample["told"]["teacher"]["encoder/2"].shape == (8, 8, 8, 8)
+    sample = data.patches(known.entries).told([0])
+    assert sample["teacher"]["encoder/2"].shape == (1, 8, 8, 8, 8)
 
 
 def test_what_its_maps_are_like_is_found_out_once(
@@ -531,8 +531,8 @@ def test_a_teacher_of_volumes_for_a_student_of_slices(look: Look, teacher: Run) 
     assert entry.strides["encoder/2"] == (2, 1, 2)
     whole = predict_logits(load_network(teacher), image_of(data, case), (16, 16, 16))
     np.testing.assert_allclose(told((data, known), case), whole, atol=1e-2, rtol=1e-3)
-    sample = data.patches(known.entries)[1]["told"]["teacher"]
-    assert sample["logits"].shape == (2, 16, 16) and sample["encoder/2"].shape == (12, 8, 8)
+    sample = data.patches(known.entries).told([1])["teacher"]
+    assert sample["logits"].shape == (1, 2, 16, 16) and sample["encoder/2"].shape == (1, 12, 8, 8)
 
 
 def test_a_network_of_slices_for_a_student_of_slices(look: Look) -> None:

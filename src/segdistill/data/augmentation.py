@@ -82,6 +82,15 @@ def apply_geometric(array: np.ndarray, drawn: Drawn, order: int) -> np.ndarray:
     return np.flip(array, tuple(1 + axis for axis in drawn.flips)) if drawn.flips else array
 
 
+def before_turning(array: np.ndarray, drawn: Drawn) -> np.ndarray:
+    """A view of `array` (channels, *space), which was turned and flipped as drawn, as it lay before."""
+    array = np.flip(array, tuple(1 + axis for axis in drawn.flips)) if drawn.flips else array
+    if drawn.turn is None:
+        return array
+    first, second, quarters = drawn.turn
+    return np.rot90(array, -quarters, axes=(1 + first, 1 + second))
+
+
 @dataclass(frozen=True)
 class Augmentation:
     """Random geometric and intensity changes of training patches.

@@ -11,6 +11,7 @@ from pathlib import Path
 from segdistill.atomic import write_json
 from segdistill.data.dataset import Dataset
 from segdistill.data.plan import Plan
+from segdistill.digests import of_file
 from segdistill.errors import SegdistillError
 
 DIGESTS = "digests.json"
@@ -40,7 +41,7 @@ def file_digests(paths: Iterable[Path], root: Path) -> dict[Path, str]:
     unknown = [path for path in paths if path not in digests]
     if unknown:
         with ThreadPoolExecutor(4) as pool:  # hashing and reading leave the interpreter free
-            digests.update(zip(unknown, pool.map(_digest, unknown), strict=True))
+            digests.update(zip(unknown, pool.map(of_file, unknown), strict=True))
         # Read again: another process may have added to it. What is lost in a race is only computed once more.
         write_json(memory, {**_remembered(memory), **{stamps[path]: digests[path] for path in unknown}})
     return digests
@@ -62,14 +63,3 @@ def _stamp(path: Path) -> str:
             f"{path} cannot be read ({error.strerror}); check the dataset with `data check`"
         ) from error
     return f"{path.resolve()}|{status.st_size}|{status.st_mtime_ns}"
-
-
-def _digest(path: Path) -> str:
-    total = blake2b(digest_size=16)
-    try:
-        with open(path, "rb") as file:
-            while block := file.read(1 << 20):
-                total.update(block)
-    except OSError as error:
-        raise SegdistillError(f"{path} cannot be read ({error.strerror})") from error
-    return total.hexdigest()

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor
-from torch.utils.data import default_collate
+from torch.utils.data import default_collate, default_convert
 
 from segdistill.data.patches import UNLABELLED, Patches
 from segdistill.distiller import Distiller
@@ -31,7 +31,10 @@ def watch_shares(
         fabric.world_size * recipe.train.accumulate
     )  # what memory is known to hold
     drawn = labelled_samples(patches, min(AT_MOST, at_once))
-    batch: Any = fabric.to_device(default_collate(drawn))
+    batch: Any = default_collate(list(drawn.values()))
+    if patches.recordings:
+        batch["told"] = default_convert(patches.told(list(drawn)))
+    batch = fabric.to_device(batch)
     # Statistics of batch norm would move by a batch that a resumed run never sees.
     kept = [(buffer, buffer.clone()) for buffer in distiller.buffers()]
     with fabric.autocast():
@@ -51,10 +54,11 @@ def watch_shares(
             run.warn(message, epoch=epoch, term=name)
 
 
-def labelled_samples(patches: Patches, count: int) -> list[dict[str, Any]]:
+def labelled_samples(patches: Patches, count: int) -> dict[int, dict[str, Any]]:
     """The first samples that training does not reach, those without label left out: they have no supervised loss."""
-    drawn = (patches[UNSEEN + number] for number in itertools.count())
-    return list(itertools.islice((one for one in drawn if (one["label"] != UNLABELLED).any()), count))
+    drawn = ((number, patches[number]) for number in itertools.count(UNSEEN))
+    labelled = (one for one in drawn if (one[1]["label"] != UNLABELLED).any())
+    return dict(itertools.islice(labelled, count))
 
 
 def gradient_shares(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -39,6 +39,8 @@ class AttentionSimilarity:
         norm: what N is.
     """
 
+    half_teacher: ClassVar[bool] = True  # takes the teacher's map in half precision, as it was recorded
+
     norm: Norm = "l1_global"
 
     @property
@@ -46,34 +48,34 @@ class AttentionSimilarity:
         """`at_l2` collapses the channels, so that any two widths compare."""
         return self.norm != "at_l2"
 
-    @property
-    def half_teacher(self) -> bool:
-        """Whether it takes the teacher's map in half precision, as it was recorded."""
-        return self.norm == "l1_global"
-
     def __call__(
         self,
         student: Float[Tensor, "batch channel *space"],
         teacher: Float[Tensor, "batch channel_t *space"],
         where: Float[Tensor, "batch 1 *space"] | None = None,
     ) -> Float[Tensor, ""]:
-        check_pair(student, teacher, any_width=not self.needs_equal_width)
-        student, teacher = masked(student, where), masked(teacher, where)
-        if self.norm == "l1_global":
-            return normalised_distances(student.flatten(1), [teacher.flatten(1)], [1.0]).mean()
-        difference = self._normalised(student) - self._normalised(teacher)
-        return torch.linalg.vector_norm(difference.flatten(1), dim=1).mean()
+        return self.of_several(student, [teacher], [1.0], where)
 
-    def of_several(self, student: Tensor, teachers: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
-        """sum_k weight_k loss(student, teacher_k), in one pass over the student's map; for `l1_global`.
-
-        Args:
-            student, teachers: (batch, channel, *space), of one shape.
-        """
+    def of_several(
+        self,
+        student: Tensor,
+        teachers: Sequence[Tensor],
+        weights: Sequence[float],
+        where: Tensor | None = None,
+    ) -> Tensor:
+        """sum_k w_k loss(student, teacher_k); of `l1_global` in one pass over all the maps."""
         for teacher in teachers:
-            check_pair(student, teacher)
-        flat = [teacher.flatten(1) for teacher in teachers]
-        return normalised_distances(student.flatten(1), flat, weights).mean()
+            check_pair(student, teacher, any_width=not self.needs_equal_width)
+        if self.norm == "l1_global":
+            flat = [each.flatten(2) for each in (student, *teachers)]
+            seen = None if where is None else where.flatten(2)
+            return normalised_distances(flat[0], flat[1:], weights, seen).mean()
+        own = self._normalised(masked(student, where))
+        total = student.new_zeros(())
+        for teacher, weight in zip(teachers, weights, strict=True):
+            difference = own - self._normalised(masked(teacher.to(student.dtype), where))
+            total = total + weight * torch.linalg.vector_norm(difference.flatten(1), dim=1).mean()
+        return total
 
     def _normalised(self, feature: Tensor) -> Tensor:
         if self.norm == "at_l2":

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
+import torch
 from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
@@ -46,12 +48,29 @@ class KL:
         teacher: Float[Tensor, "batch class *space"],
         where: Float[Tensor, "batch 1 *space"] | None = None,
     ) -> Float[Tensor, ""]:
-        check_pair(student, teacher, least_channels=2)
-        log_student = log_probabilities(student, self.temperature)
-        log_teacher = log_probabilities(teacher, self.temperature)
+        return self.of_several(student, [teacher], [1.0], where)
+
+    def of_several(
+        self,
+        student: Tensor,
+        teachers: Sequence[Tensor],
+        weights: Sequence[float],
+        where: Tensor | None = None,
+    ) -> Tensor:
+        """sum_k w_k loss(student, teacher_k): linear in one map of all teachers, so that the student is read once."""
+        own: Tensor = log_probabilities(student, self.temperature)
+        said, entropy = torch.zeros_like(own), torch.zeros_like(own)
+        for teacher, weight in zip(teachers, weights, strict=True):
+            check_pair(student, teacher, least_channels=2)
+            log_teacher = log_probabilities(teacher, self.temperature)
+            if self.direction == "forward":
+                probability = log_teacher.exp() * weight
+                said, entropy = said + probability, entropy + probability * log_teacher
+            else:
+                said = said + log_teacher * weight
         if self.direction == "forward":
-            divergence = log_teacher.exp() * (log_teacher - log_student)
+            divergence = entropy - said * own
         else:
-            divergence = log_student.exp() * (log_student - log_teacher)
+            divergence = own.exp() * (own * sum(weights) - said)
         value = voxel_mean(divergence.sum(1), where) * self.temperature**2
         return value if self.reduction == "voxel" else value * 2 / student.shape[1]

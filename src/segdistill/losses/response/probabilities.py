@@ -13,4 +13,5 @@ def log_probabilities(
     logits: Float[Tensor, "batch class *space"], temperature: float = 1.0
 ) -> Float[Tensor, "batch class *space"]:
     """log softmax(logits / T) over classes."""
-    return F.log_softmax(at_least_float32(logits) / temperature, dim=1)
+    logits = at_least_float32(logits)
+    return F.log_softmax(logits if temperature == 1 else logits / temperature, dim=1)

@@ -10,8 +10,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from segdistill.digests import of_files
 from segdistill.errors import SegdistillError
-from segdistill.teachers.files.digest import file_digest
 from segdistill.teachers.soft_predictions.probabilities import logits_of_classes, logits_of_regions
 
 Ending = Literal["none", "softmax", "sigmoid"]
@@ -35,7 +35,7 @@ class FileAnswer:
     @classmethod
     def of(cls, path: Path, ending: Ending, others: Mapping[str, Path] | None = None) -> FileAnswer:
         """How the output of a file is read, with the digest of that file and of `others` that belong to it."""
-        return cls(path, ending, file_digest(path, others))
+        return cls(path, ending, of_files({"": path, **(others or {})}))
 
     def describe(self) -> str:
         """What decides the answers beside the weights, for the text of a module (`extra_repr`)."""

@@ -16,6 +16,7 @@ from torch import nn
 
 from segdistill.checkpoint import load_weights
 from segdistill.cost.meta import without_data
+from segdistill.digests import of_files
 from segdistill.errors import SegdistillError
 from segdistill.networks.stages import first_output
 from segdistill.teachers.monai_bundle.folder import (
@@ -133,11 +134,8 @@ class MonaiBundle:
         state.update(json.dumps(["monai_bundle", monai.__version__, asdict(self)]).encode())
         for name in (self.network, self.preprocessing):
             state.update(resolver.text(name).replace(str(resolver.folder), ".").encode())
-        for file in code_files(resolver.folder):
-            state.update(str(file.relative_to(resolver.folder)).encode())
-            state.update(hashlib.blake2b(file.read_bytes()).digest())
-        with open(weights, "rb") as opened:
-            state.update(hashlib.file_digest(opened, "blake2b").digest())
+        code = {str(file.relative_to(resolver.folder)): file for file in code_files(resolver.folder)}
+        state.update(of_files({"": weights, **code}).encode())
         return state.hexdigest()
 
 

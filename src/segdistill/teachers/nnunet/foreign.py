@@ -16,12 +16,13 @@ import numpy as np
 import torch
 from torch import nn
 
+from segdistill.digests import of_file
 from segdistill.errors import SegdistillError
 from segdistill.evaluation.sliding_window import LOGITS
 from segdistill.networks.nnunet_plans import inherited_settings
 from segdistill.teachers.nnunet import history
 from segdistill.teachers.nnunet.configuration import Configuration
-from segdistill.teachers.nnunet.identity import identity_of, of_file
+from segdistill.teachers.nnunet.identity import identity_of
 from segdistill.teachers.nnunet.labels import Labels
 from segdistill.teachers.nnunet.placement import Placement, Reading
 from segdistill.teachers.nnunet.preprocessing import check

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from segdistill.digests import of_file
 from segdistill.errors import SegdistillError
 from segdistill.teachers.soft_predictions import formats
 from segdistill.teachers.soft_predictions.formats import SoftMap, Values
@@ -56,9 +57,7 @@ class SoftFolder:
         settings = [self.classes, self.regions, self.values, self.turned]
         digest = hashlib.blake2b(json.dumps(settings).encode(), digest_size=16)
         for case, file in sorted(self.files.items()):
-            with file.open("rb") as stream:
-                content = hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16))
-            digest.update(json.dumps([case, file.name, content.hexdigest()]).encode())
+            digest.update(json.dumps([case, file.name, of_file(file)]).encode())
         return digest.hexdigest()
 
     def answer(self, case: CaseImage, stages: Sequence[str], asking: Asking) -> Answer:
