@@ -36,6 +36,7 @@ help:  ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
 
 install: $(STAMP)  ## Create .venv and install segdistill with its pinned requirements
+	@$(BIN)/python tools/vendor_niivue.py || echo "(The install goes on without it.)"
 	@echo "segdistill is installed in $(VENV); start with: $(BIN)/segdistill --help"
 
 demo: $(STAMP)  ## Distil three small teachers into a light student on synthetic patients (under 10 minutes)
@@ -78,6 +79,10 @@ $(NNUNET)/.installed: nnunet-requirements.txt constraints.txt | $(BIN)/python
 	@$(NNUNET)/bin/python -c "import nnunetv2.inference.predict_from_raw_data"
 	@touch $@
 
+.PHONY: viewer
+viewer: | $(BIN)/python  ## Fetch NiiVue, which draws the page of segdistill view (install does it, too)
+	@$(BIN)/python tools/vendor_niivue.py
+
 clean:  ## Remove caches and builds (runs/ and .venv stay)
 	@rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	@find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -85,8 +90,8 @@ clean:  ## Remove caches and builds (runs/ and .venv stay)
 bench: $(STAMP)  ## What a distillation step costs, cached and in every step, over the student alone (ARGS=--quick)
 	@$(BIN)/python benchmarks/distill_step.py $(ARGS)
 
-distclean: clean  ## Remove .venv and .venv-nnunet too
-	@rm -rf $(VENV) .venv-nnunet
+distclean: clean  ## Remove .venv, .venv-nnunet and the fetched NiiVue too
+	@rm -rf $(VENV) .venv-nnunet src/segdistill/viewer/vendor
 
 $(BIN)/python:
 	@for python in $(or $(PYTHON),python3.11 python3.12 python3.13 python3.14 python3 python); do \

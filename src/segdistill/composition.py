@@ -35,15 +35,26 @@ def read(source: str | Path | Mapping[str, Any]) -> dict[str, Any]:
         path = path / "recipe.yaml"
     if not path.is_file():
         raise SegdistillError(f"recipe {str(source)!r}: no such file, and {unknown(str(source), shipped())}")
+    return {"name": path.stem, **read_yaml(path, f"recipe {path}", "data, student, terms, ...")}
+
+
+def read_yaml(path: Path, place: str, sections: str) -> dict[str, Any]:
+    """The sections of a YAML file.
+
+    Args:
+        place: what it is, for errors.
+        sections: some that it may have, for errors.
+
+    Raises:
+        SegdistillError: it is not readable as YAML, or has no sections.
+    """
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        raise SegdistillError(f"recipe {path}: not readable as YAML: {_in_a_line(error)}") from None
+        raise SegdistillError(f"{place}: not readable as YAML: {_in_a_line(error)}") from None
     if not isinstance(data, dict):
-        raise SegdistillError(
-            f"recipe {path}: expected sections (data, student, terms, ...), got {type(data).__name__}"
-        )
-    return {"name": path.stem, **data}
+        raise SegdistillError(f"{place}: expected sections ({sections}), got {type(data).__name__}")
+    return data
 
 
 def parse_override(text: str) -> dict[str, Any]:

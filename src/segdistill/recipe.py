@@ -38,6 +38,7 @@ from segdistill.sections import (
     TeacherSection,
     TermSection,
     TrainSection,
+    TuningSection,
     is_reserved,
     section,
 )
@@ -75,6 +76,7 @@ class Recipe(Section):
     phases: list[PhaseSection] = []
     train: TrainSection = TrainSection()
     evaluate: EvaluateSection = EvaluateSection()
+    tuned: TuningSection | None = None
 
     @classmethod
     def load(

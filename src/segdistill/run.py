@@ -118,7 +118,7 @@ class Run:
         """Resuming with another recipe would mix two runs; what only decides the machine's use may change."""
         old, new = self.recipe.model_dump(mode="json"), recipe.model_dump(mode="json")
         for data in (old, new):
-            for key in ("devices", "nodes", "accelerator", "tensorboard"):
+            for key in ("devices", "nodes", "accelerator", "tensorboard", "mlflow"):
                 data["train"].pop(key)
             data["data"].pop("workers")
         different = sorted(_differences(old, new))

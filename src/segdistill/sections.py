@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from segdistill.errors import SegdistillError
 from segdistill.parts import explain
@@ -61,6 +69,8 @@ class SplitSection(Section):
     seed: int = 0
     group: str | None = None
     """Regular expression that finds the patient in a case's name; its first group, or the whole match."""
+    labelled: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Share of the training patients whose labels are used, to see what few labels do; the others are left out."""
     file: str | None = None
     """A splits.json to take instead."""
 
@@ -301,6 +311,15 @@ class EarlyStopping(Section):
     monitor: Literal["loss", "dice"] = "loss"
 
 
+def _without_password(place: str) -> str:
+    """A recipe is kept, and shown to others."""
+    if "@" in place.partition("://")[2].partition("/")[0]:
+        raise ValueError(
+            "no name or password here: MLflow takes them from MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+        )
+    return place
+
+
 class TrainSection(Section):
     """Optimisation."""
 
@@ -324,6 +343,19 @@ class TrainSection(Section):
     """Epochs between measurements of each term's share of the student's gradient; 0 never measures."""
     seed: Seed = 0
     tensorboard: bool = False
+    mlflow: Annotated[str, AfterValidator(_without_password)] | None = None
+    """A folder or a server's address where MLflow keeps a record of the run, in the experiment called as the data."""
+
+
+class TuningSection(Section):
+    """That these settings were found by tuning the student alone (`segdistill study tune`): what a run keeps of it."""
+
+    trials: PositiveInt
+    best: float
+    """Dice on the validation cases, 0 to 1."""
+    before: float
+    """The same with the settings that were there before."""
+    searched: list[str]
 
 
 class EvaluateSection(Section):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -127,3 +128,14 @@ def test_a_wrong_file_is_said(tmp_path: Path, text: str) -> None:
     (tmp_path / "splits.json").write_text(text)
     with pytest.raises(SegdistillError, match="splits"):
         Splits.load(tmp_path / "splits.json")
+
+
+def test_few_labels_are_a_part_of_more_and_the_same_patients_are_evidence() -> None:
+    ids = [f"p{p:02d}_{scan}" for p in range(40) for scan in range(2)]
+    parts = [make_splits(dataset(*ids), group=r"^p\d+", labelled=share) for share in (0.01, 0.25, 0.5, 1)]
+    whole = parts[-1]
+    assert [len(part.train) for part in parts] == [2, 12, 24, 50]
+    for small, large in pairwise(parts):
+        assert set(small.train) < set(large.train)
+        assert (small.test, small.validation) == (whole.test, whole.validation)
+        assert {id[:3] for id in small.train}.isdisjoint(id[:3] for id in set(large.train) - set(small.train))

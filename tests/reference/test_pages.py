@@ -33,7 +33,7 @@ def test_committed_pages_are_what_the_tables_say(name: str, made: dict[str, str]
 
 
 def test_there_are_no_other_pages(made: dict[str, str]) -> None:
-    assert set(made) == set(NAMES) == {path.name for path in FOLDER.iterdir()}
+    assert set(made) == set(NAMES) == {path.name for path in FOLDER.glob("*.md")}
 
 
 def test_command_writes_every_page(

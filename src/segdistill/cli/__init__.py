@@ -21,8 +21,10 @@ from segdistill.cli import (
     listing,
     predict,
     report,
+    study,
     teacher,
     train,
+    view,
 )
 from segdistill.errors import SegdistillError
 
@@ -50,10 +52,12 @@ app.command("predict", no_args_is_help=True)(predict.predict_command)
 app.command("cost", no_args_is_help=True)(cost.cost_command)
 app.command("report", no_args_is_help=True)(report.report_command)
 app.command("gradcam", no_args_is_help=True)(gradcam.gradcam_command)
+app.command("view", no_args_is_help=True)(view.view_command)
 app.command("list", no_args_is_help=True)(listing.list_command)
 app.command("demo")(demo.demo_command)
 app.add_typer(data.app, name="data")
 app.add_typer(cache.app, name="cache")
+app.add_typer(study.app, name="study")
 app.add_typer(teacher.app, name="teacher")
 
 

@@ -64,6 +64,7 @@ def make_splits(
     validation: Sequence[str] | None = None,
     train: Sequence[str] | None = None,
     group: str | None = None,
+    labelled: float = 1.0,
 ) -> Splits:
     """Split the labelled cases by patient.
 
@@ -76,6 +77,8 @@ def make_splits(
             only train/ and val/, or what `train` and `validation` leave over, or else a share of 0.2.
         group: regular expression searched in the case id; its first group, or the whole match, is the
             patient. None: every case is a patient.
+        labelled: share of the training patients who are used, one at least, as if the others had no label; a smaller
+            share is a part of a larger one.
 
     Raises:
         SegdistillError: unknown or unlabelled ids, a case without patient, a patient in two sets, fewer
@@ -126,6 +129,9 @@ def make_splits(
         take("validation", free if "train" in sets else _fold(free, patient, seed, folds, fold))
     if "train" not in sets:
         take("train", free)
+    if labelled < 1:
+        count = max(1, round(labelled * len({patient[id] for id in sets["train"]})))
+        sets["train"] = tuple(_first(sets["train"], patient, seed, count))
 
     splits = Splits(**sets)
     _check(splits, patient)

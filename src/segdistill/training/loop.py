@@ -21,6 +21,7 @@ from segdistill.recipe import Recipe
 from segdistill.run import Run
 from segdistill.training.batches import batches
 from segdistill.training.board import Board
+from segdistill.training.mlflow import Tracking
 from segdistill.training.optimization import OPTIMIZERS, SCHEDULES
 from segdistill.training.shares import watch_shares
 from segdistill.training.state import keep, resume
@@ -65,7 +66,10 @@ def fit(
     )
     first = fabric.is_global_zero
     board = Board(run, train.tensorboard and first)
-    with Bar("Training", train.epochs * iterations, state.epoch * iterations, shown=first) as bar:
+    with (
+        Tracking(run, train.mlflow if first else None) as tracking,
+        Bar("Training", train.epochs * iterations, state.epoch * iterations, shown=first) as bar,
+    ):
         while not state.over:
             epoch, began = state.epoch, time.perf_counter()
             phase = phase_at(distiller.phases, epoch)
@@ -101,6 +105,7 @@ def fit(
                 keep(run, distiller, optimizers, state)
                 watch_shares(fabric, run, distiller, patches, recipe, epoch)
                 board.write(epoch, means, scores)
+                tracking.write(epoch, means, scores)
                 bar.note(
                     f"{run.path.name} epoch {epoch + 1}/{train.epochs}",
                     means,

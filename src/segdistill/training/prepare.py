@@ -164,8 +164,9 @@ def split(recipe: Recipe, dataset: Dataset) -> Splits:
     if wanted.file is not None:
         listed = Splits.load(Path(wanted.file))
         return make_splits(
-            dataset, group=wanted.group, train=listed.train, validation=listed.validation, test=listed.test
-        )
+            dataset, group=wanted.group, train=listed.train, validation=listed.validation, test=listed.test,
+            seed=wanted.seed, labelled=wanted.labelled,
+        )  # fmt: skip
     return make_splits(dataset, **wanted.model_dump(exclude={"file"}))
 
 

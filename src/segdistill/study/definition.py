@@ -1,0 +1,127 @@
+"""What a study asks for, as typed data: groups of runs, how they vary, profiles of its size."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import Field, PositiveInt
+
+from segdistill.composition import merge, parse_override, read, read_yaml
+from segdistill.errors import SegdistillError
+from segdistill.parts import unknown
+from segdistill.recipe import IDENTITY
+from segdistill.sections import Section, section
+
+FULL = "full"
+"""The profile of a study as it is written."""
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]*(_[A-Za-z0-9-]+)*$")]
+"""Of a group or an option: a part of folder names."""
+Number = Annotated[int, Field(ge=0)]
+
+
+class Option(Section):
+    """One way in which runs of a group vary: what of the group it replaces, and what it lays over it."""
+
+    recipe: str | None = None
+    settings: dict[str, Any] = {}
+    """A layer over the group's settings."""
+    teachers: dict[str, str | None] = {}
+    """Over the group's; null takes a teacher out."""
+
+
+class Group(Option):
+    """Runs that differ by seed, fold and the options along which they vary: a row of the table, or several."""
+
+    about: str = ""
+    vary: dict[Name, dict[Name, Option]] = {}
+    """Dimensions, each with its options; every combination is run."""
+    every: Literal["teachers", "terms"] | None = None
+    """Also vary over all subsets of the teachers, or of the recipe's terms (the empty one too); both but for what
+    is always there are named in `keep`."""
+    keep: list[str] = []
+    """Teachers or terms that are in every subset."""
+    seeds: list[int] | None = None
+    folds: list[Number] | None = None
+
+
+class PhantomSection(Section):
+    """Synthetic patients, where no data are named."""
+
+    patients: Annotated[int, Field(ge=4)] = 24
+    size: tuple[PositiveInt, PositiveInt, PositiveInt] = (64, 64, 48)
+    difficulty: Annotated[float, Field(ge=0, le=1)] = 0.25
+    seed: int = 0
+
+
+class Study(Section):
+    """A study: its groups of runs and what they have in common."""
+
+    name: Name = "study"
+    summary: str = ""
+    reference: str = ""
+    differs: str = ""
+    """What differs from the paper."""
+    settings: dict[str, Any] = {}
+    """A layer of the recipe of every run."""
+    groups: dict[Name, Group]
+    seeds: list[int] = [0]
+    folds: list[Number] = [0]
+    phantom: PhantomSection | None = None
+    """Made where `settings.data.path` is not given."""
+    profiles: dict[Name, dict[str, Any]] = {}
+    """Layers over the study itself, by name: smaller ones to try it on."""
+
+
+def shipped() -> dict[str, Path]:
+    """The studies that come with the package, by name."""
+    folder = Path(str(resources.files("segdistill.study") / "shipped"))
+    return {file.stem: file for file in sorted(folder.glob("*.yaml"))}
+
+
+def load(
+    source: str | Path | Mapping[str, Any],
+    *,
+    profile: str = FULL,
+    layers: Sequence[str | Path] = (),
+    overrides: Sequence[str] = (),
+) -> Study:
+    """A study, checked, with a profile laid over it.
+
+    Args:
+        source: a shipped name, a YAML file or plain data.
+        profile: of its own; `full` is the study as it is written.
+        layers: recipes (such as a protocol) that are laid over those of all runs.
+        overrides: `key.path=value` of the recipes of all runs.
+
+    Raises:
+        SegdistillError: no such study or profile, or a key or value that is none.
+    """
+    plain = dict(source) if isinstance(source, Mapping) else _read(source)
+    profiles = plain.get("profiles") or {}
+    if profile != FULL:
+        if profile not in profiles:
+            raise SegdistillError(f"profile: {unknown(profile, [FULL, *profiles])}")
+        plain = merge(plain, profiles[profile])
+    for layer in layers:
+        told = {key: value for key, value in read(layer).items() if key not in IDENTITY}
+        plain = merge(plain, {"settings": told})
+    for override in overrides:
+        plain = merge(plain, {"settings": parse_override(override)})
+    return section(Study, plain, "")
+
+
+def _read(source: str | Path) -> dict[str, Any]:
+    path = shipped().get(str(source), Path(source))
+    if not path.is_file():
+        raise SegdistillError(f"study {str(source)!r}: no such file, and {unknown(str(source), shipped())}")
+    return {"name": path.stem, **read_yaml(path, f"study {path}", "groups, settings, seeds, ...")}
+
+
+def to_yaml(study: Study) -> str:
+    """The study with every default, as YAML."""
+    return yaml.safe_dump(study.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=110)

@@ -1,0 +1,189 @@
+"""From a study to its runs: every combination of options, folds and seeds, each with its whole recipe."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from segdistill.composition import merge
+from segdistill.errors import SegdistillError
+from segdistill.parts import unknown
+from segdistill.recipe import Recipe
+from segdistill.study.definition import Group, Option, Study
+
+RUNS = "runs"
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One run of a study.
+
+    Attributes:
+        name: of its folder.
+        group: of the study.
+        options: by dimension, which option.
+        fold, seed: of its splits and its random numbers.
+        recipe: whole and checked.
+        needs: names of the runs that teach it.
+    """
+
+    name: str
+    group: str
+    options: Mapping[str, str]
+    fold: int
+    seed: int
+    recipe: Recipe
+    needs: tuple[str, ...]
+
+    @property
+    def distils(self) -> bool:
+        """Whether it has teachers, or teaches itself."""
+        return bool(self.recipe.terms or self.recipe.critic)
+
+
+@dataclass(frozen=True)
+class _Row:
+    """Runs that differ by fold and seed alone."""
+
+    stem: str
+    group: str
+    options: Mapping[str, str]
+    part: Option
+    folds: tuple[int, ...]
+    seeds: tuple[int, ...]
+
+
+def expand(study: Study, out: Path) -> list[Planned]:
+    """All runs of a study in an order in which teachers come before their students.
+
+    Args:
+        out: the study's folder; run NAME lies in `out`/runs/NAME.
+
+    Raises:
+        SegdistillError: a teacher that is no group, a group that teaches itself, two runs of one name, or a recipe that
+            is none.
+    """
+    rows = [row for name, group in study.groups.items() for row in _rows(study, name, group)]
+    stems = [row.stem for row in rows]
+    if twice := next((stem for stem in stems if stems.count(stem) > 1), None):
+        raise SegdistillError(f"groups: two runs would be called {twice}; rename a group or an option")
+    names = _Names(many_folds=len({fold for row in rows for fold in row.folds}) > 1)
+    return _teachers_first([one for row in rows for one in _planned(study, row, rows, out, names)])
+
+
+def _rows(study: Study, name: str, group: Group) -> Iterator[_Row]:
+    dimensions = {dimension: dict(options) for dimension, options in group.vary.items()}
+    if group.every is not None:
+        dimensions[group.every] = _subsets(name, group)
+    for chosen in itertools.product(*(options.items() for options in dimensions.values())):
+        part: Option = group
+        for _, option in chosen:
+            part = Option(
+                recipe=option.recipe or part.recipe,
+                settings=merge(part.settings, option.settings),
+                teachers={**part.teachers, **option.teachers},
+            )
+        labels = dict(zip(dimensions, (label for label, _ in chosen), strict=True))
+        yield _Row(
+            "_".join([name, *labels.values()]), name, labels, part,
+            tuple(group.folds or study.folds), tuple(group.seeds or study.seeds),
+        )  # fmt: skip
+
+
+def _subsets(name: str, group: Group) -> dict[str, Option]:
+    """An option for each subset of the teachers, or of the recipe's terms, with what is always kept."""
+    place = f"groups.{name}"
+    if group.recipe is None:
+        raise SegdistillError(f"{place}.every: needs the group's recipe")
+    whole = Recipe.load(group.recipe, group.settings)
+    there = [*group.teachers] if group.every == "teachers" else [*whole.terms]
+    for kept in group.keep:
+        if kept not in there:
+            raise SegdistillError(f"{place}.keep: {unknown(kept, there)}")
+    free = [one for one in there if one not in group.keep]
+    found = {}
+    for size in range(len(free) + 1):
+        for chosen in itertools.combinations(free, size):
+            subset = [one for one in there if one in group.keep or one in chosen]
+            if not subset:
+                continue  # a student alone: a group of its own
+            gone = [one for one in there if one not in subset]
+            label = "-".join(subset).replace("_", "")
+            if group.every == "teachers":
+                found[label] = Option(teachers=dict.fromkeys(gone))
+            else:
+                found[label] = Option(settings={"terms": dict.fromkeys(gone)})
+    return found
+
+
+def _planned(study: Study, row: _Row, rows: Sequence[_Row], out: Path, names: _Names) -> Iterator[Planned]:
+    """The runs of a row: one recipe with other folds, seeds and teachers."""
+    place = f"groups.{row.group}"
+    if row.part.recipe is None:
+        raise SegdistillError(f"{place}.recipe: is required (a recipe by name, or its file)")
+    layers: list[str | Mapping[str, Any]] = [row.part.recipe, study.settings, row.part.settings]
+    taught = {teacher: group for teacher, group in row.part.teachers.items() if group is not None}
+    try:
+        if row.part.teachers:
+            # Teachers of the recipe that are trained runs and get none from the study are no part of it.
+            own = Recipe.load(*layers).teachers
+            gone = {name: None for name, each in own.items() if each.frozen and name not in taught}
+            layers.append({"teachers": {**gone, **{name: {"run": group} for name, group in taught.items()}}})
+        whole = Recipe.load(*layers)
+    except SegdistillError as error:
+        raise SegdistillError(f"{place} ({row.stem}): {error}") from error
+    for fold, seed in itertools.product(row.folds, row.seeds):
+        recipe, needs = whole.model_copy(deep=True), list[str]()
+        recipe.data.splits.fold, recipe.train.seed = fold, seed
+        for teacher, group in taught.items():
+            needs.append(_teacher_run(group, row, fold, seed, rows, names, f"{place}.teachers.{teacher}"))
+            recipe.teachers[teacher].run = str(out / RUNS / needs[-1])
+        yield Planned(
+            names.of(row.stem, fold, seed), row.group, row.options, fold, seed, recipe, tuple(needs)
+        )
+
+
+@dataclass(frozen=True)
+class _Names:
+    many_folds: bool
+
+    def of(self, stem: str, fold: int, seed: int) -> str:
+        return f"{stem}_fold{fold}_seed{seed}" if self.many_folds else f"{stem}_seed{seed}"
+
+
+def _teacher_run(
+    group: str, row: _Row, fold: int, seed: int, rows: Sequence[_Row], names: _Names, place: str
+) -> str:
+    """The run of a group (or of one of its rows) that teaches this fold: of the same seed, else of its first."""
+    known = {each.stem: each for each in rows}
+    if group not in known:
+        raise SegdistillError(f"{place}: {unknown(group, known)}")
+    teacher = known[group]
+    if teacher.group == row.group:
+        raise SegdistillError(f"{place}: {group} would teach itself")
+    if fold not in teacher.folds:
+        raise SegdistillError(
+            f"{place}: {group} has no run of fold {fold} (its folds: {', '.join(map(str, teacher.folds))})"
+        )
+    return names.of(group, fold, seed if seed in teacher.seeds else teacher.seeds[0])
+
+
+def _teachers_first(planned: Sequence[Planned]) -> list[Planned]:
+    """In order of how many generations of teachers come before.
+
+    Raises:
+        SegdistillError: groups that teach each other.
+    """
+    waiting, done, ordered = list(planned), set[str](), list[Planned]()
+    while waiting:
+        ready = [one for one in waiting if done.issuperset(one.needs)]
+        if not ready:
+            names = ", ".join(sorted({one.group for one in waiting}))
+            raise SegdistillError(f"groups: {names} teach each other")
+        ordered += ready
+        done |= {one.name for one in ready}
+        waiting = [one for one in waiting if one.name not in done]
+    return ordered

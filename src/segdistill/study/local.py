@@ -1,0 +1,137 @@
+"""Run a study on this machine: one run after another, or several at once, each in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Protocol
+
+from segdistill.atomic import write_text
+from segdistill.errors import SegdistillError
+from segdistill.study.expansion import Planned
+from segdistill.study.folder import StudyFolder, ready
+
+LOOK = 0.5
+"""Seconds between two looks at the processes."""
+PATIENCE = 20
+"""Seconds that a process has to end when it was asked to."""
+KEPT = 8000
+"""Characters of what a failed run said that are kept with it."""
+
+
+class Job(Protocol):
+    """One run at work somewhere."""
+
+    def poll(self) -> int | None:
+        """Its exit code; None while it is at work."""
+
+    def stop(self) -> None:
+        """End it; it goes on later where it was."""
+
+
+Start = Callable[[StudyFolder, Planned, int], Job]
+"""Starts a run; how many go on at once is told."""
+
+
+@dataclass(frozen=True)
+class LocalJob:
+    """A run in a process of this machine."""
+
+    process: subprocess.Popen[bytes]
+
+    def poll(self) -> int | None:
+        return self.process.poll()
+
+    def stop(self) -> None:
+        if self.process.poll() is None:
+            with suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGTERM)
+            try:
+                self.process.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                os.killpg(self.process.pid, signal.SIGKILL)
+                self.process.wait()
+
+
+def command(folder: StudyFolder, name: str) -> list[str]:
+    """The words that perform one run of a study."""
+    return [sys.executable, "-m", "segdistill", "study", "perform", str(folder.path), name]
+
+
+def start_here(folder: StudyFolder, planned: Planned, jobs: int) -> Job:
+    """Start a run in a process of its own, with its share of the cores; what it says goes to logs/NAME.log."""
+    log = folder.file(f"logs/{planned.name}.log")
+    log.parent.mkdir(parents=True, exist_ok=True)
+    threads = {} if jobs == 1 else {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // jobs))}
+    with open(log, "ab") as out:
+        process = subprocess.Popen(
+            command(folder, planned.name),
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, **threads},
+            start_new_session=True,  # Ctrl-C is passed on by us, once
+        )
+    return LocalJob(process)
+
+
+def run_all(
+    folder: StudyFolder,
+    *,
+    jobs: int = 1,
+    retry: bool = False,
+    start: Start = start_here,
+    look: Callable[[], None] = lambda: None,
+) -> None:
+    """Start runs as soon as their teachers are done, until none is left that could be started.
+
+    Runs that failed before are left alone; those that fail now do not stop the others.
+
+    Args:
+        jobs: how many at once.
+        retry: start those again that failed before.
+        start: how one is started.
+        look: called now and then, for a progress bar.
+
+    Raises:
+        SegdistillError: less than one job, or another process runs this study.
+    """
+    if jobs < 1:
+        raise SegdistillError(f"--jobs: one at least, got {jobs}")
+    with folder.locked():
+        folder.make_data()
+        if retry:
+            for file in folder.file("failed").glob("*.txt"):
+                file.unlink()
+        working: dict[str, Job] = {}
+        try:
+            while True:
+                for name, job in list(working.items()):
+                    if (code := job.poll()) is not None:
+                        del working[name]
+                        _settle(folder, name, code)
+                waiting = [one for one in ready(folder.planned, folder.statuses()) if one.name not in working]
+                for planned in waiting[: jobs - len(working)]:
+                    working[planned.name] = start(folder, planned, jobs)
+                look()
+                if not working:
+                    return
+                time.sleep(LOOK)
+        finally:
+            for job in working.values():
+                job.stop()
+
+
+def _settle(folder: StudyFolder, name: str, code: int) -> None:
+    """Remember of a run that failed what it said last."""
+    if code == 0 and folder.status(folder.one(name)) == "done":
+        return
+    log = folder.file(f"logs/{name}.log")
+    said = log.read_text(encoding="utf-8", errors="replace")[-KEPT:] if log.is_file() else ""
+    write_text(folder.file(f"failed/{name}.txt"), said or f"ended with exit code {code} and said nothing\n")

@@ -1,0 +1,68 @@
+"""Run a study on a Ray cluster: each run is a task of its own on whichever node has room."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass
+from typing import Any
+
+from segdistill.errors import SegdistillError
+from segdistill.study.expansion import Planned
+from segdistill.study.folder import StudyFolder
+from segdistill.study.local import Job, command
+
+
+@dataclass(frozen=True)
+class RayJob:
+    """A run that is a task of Ray."""
+
+    ray: Any
+    task: Any
+
+    def poll(self) -> int | None:
+        done, _ = self.ray.wait([self.task], timeout=0)
+        if not done:
+            return None
+        try:
+            return int(self.ray.get(self.task))
+        except self.ray.exceptions.RayError:
+            return 1
+
+    def stop(self) -> None:
+        self.ray.cancel(self.task, force=True)
+
+
+class OnRay:
+    """Starts runs on a cluster whose nodes see the study's folder under the same path.
+
+    Args:
+        address: of the cluster; None: a cluster of this machine alone.
+        cpus, gpus: that a run takes.
+
+    Raises:
+        SegdistillError: Ray is not installed, or the cluster does not answer.
+    """
+
+    def __init__(self, address: str | None = None, *, cpus: float = 1, gpus: float = 0) -> None:
+        try:
+            import ray
+        except ImportError:
+            raise SegdistillError("Ray is not installed; pip install 'segdistill[ray]'") from None
+        self._ray: Any = ray
+        try:
+            ray.init(address=address, ignore_reinit_error=True, log_to_driver=False, include_dashboard=False)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise SegdistillError(f"--ray {address}: {error}") from error
+        self._perform = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=0)(_perform)
+
+    def __call__(self, folder: StudyFolder, planned: Planned, jobs: int) -> Job:
+        """Start a run."""
+        log = folder.file(f"logs/{planned.name}.log").resolve()
+        log.parent.mkdir(parents=True, exist_ok=True)
+        resolved = StudyFolder(folder.path.resolve(), folder.study)
+        return RayJob(self._ray, self._perform.remote(command(resolved, planned.name), str(log)))
+
+
+def _perform(words: list[str], log: str) -> int:
+    with open(log, "ab") as out:
+        return subprocess.run(words, stdout=out, stderr=subprocess.STDOUT, check=False).returncode

@@ -1,0 +1,47 @@
+"""One run of a study, from nothing or from where it was killed to its figures and cost."""
+
+from __future__ import annotations
+
+import json
+
+from segdistill.cost.record import Cost, keep_cost
+from segdistill.errors import SegdistillError
+from segdistill.evaluation.evaluate import evaluate
+from segdistill.model import architecture
+from segdistill.run import Run
+from segdistill.study.folder import StudyFolder
+from segdistill.study.hold import holding
+from segdistill.training.distill import distill
+from segdistill.training.train import train
+
+
+def perform(folder: StudyFolder, name: str) -> None:
+    """Train a run (or go on with it), score it and measure it. What is there already is not made again.
+
+    Raises:
+        SegdistillError: no such run, a teacher that is not done, another process at it, or anything that training
+            raises.
+    """
+    planned = folder.one(name)
+    for teacher in planned.needs:
+        if folder.status(folder.one(teacher)) != "done":
+            raise SegdistillError(f"{name} is taught by {teacher}, which is not done")
+    with holding(folder.file(f"running/{name}")) as got:
+        if not got:
+            raise SegdistillError(f"{name} is being run by another process")
+        make = distill if planned.distils else train
+        run = make(planned.recipe, folder.run(name).path, if_exists="resume")
+        if not run.file("metrics.json").is_file():
+            evaluate(run)
+        keep_cost(run, _known_cost(folder, run))
+        folder.file(f"failed/{name}.txt").unlink(missing_ok=True)
+
+
+def _known_cost(folder: StudyFolder, run: Run) -> Cost | None:
+    """What an equal network cost in another run: two times of one network would differ by what else was going on."""
+    made = json.dumps(architecture(run), sort_keys=True)
+    for planned in folder.planned:
+        other = folder.run(planned.name)
+        if other.file("cost.json").is_file() and json.dumps(architecture(other), sort_keys=True) == made:
+            return other.read_json("cost.json")
+    return None

@@ -1,0 +1,27 @@
+"""The report of a study: all of its runs that are done."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from segdistill.errors import SegdistillError
+from segdistill.report import Report, build
+from segdistill.study.folder import StudyFolder
+
+
+def report(folder: StudyFolder, out: Path | None = None) -> Report:
+    """Write the report over the runs that are done.
+
+    Args:
+        out: a folder; None: `report` in the study's.
+
+    Raises:
+        SegdistillError: no run is done.
+    """
+    statuses = folder.statuses()
+    done = [folder.run(name).path for name, status in statuses.items() if status == "done"]
+    if not done:
+        raise SegdistillError(
+            f"{folder.path}: no run is done yet; `segdistill study status` shows how far they are"
+        )
+    return build(done, out or folder.file("report"))

@@ -1,0 +1,196 @@
+"""Tune the student alone: a baseline that was given its best chance is the only one that is worth beating.
+
+Learning rate and augmentation are searched by Optuna on the validation cases, within a stated number of
+trials. Test cases are never looked at.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from segdistill.atomic import write_json, write_text
+from segdistill.composition import merge, undistilled
+from segdistill.errors import SegdistillError
+from segdistill.recipe import Recipe
+from segdistill.run import Run
+from segdistill.study.hold import holding
+from segdistill.training.train import train
+
+TIMES = 10.0
+"""Learning rates are searched from a tenth to ten times the recipe's."""
+AFFINE, INTENSITY, FLIP = (0.0, 0.2, 0.5), (0.0, 0.15, 0.3), (0.0, 0.5)
+SEARCHED = ("train.optimizer.lr", "data.augmentation")
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What was found.
+
+    Attributes:
+        settings: a protocol that lays the best settings over a recipe.
+        file: where it lies.
+        best, before: Dice on the validation cases with the best settings and with the recipe's own, 0 to 1.
+        trials: how many were made in all.
+    """
+
+    settings: Mapping[str, Any]
+    file: Path
+    best: float
+    before: float
+    trials: int
+
+
+def tune(
+    recipe: Recipe,
+    out: Path,
+    *,
+    trials: int,
+    affine: bool = True,
+    train_one: Callable[[Recipe, Path], float] | None = None,
+    look: Callable[[int, float, float], None] = lambda done, value, best: None,
+) -> Tuned:
+    """Search settings of the recipe's student alone; the first trial has the recipe's own settings.
+
+    Killed, it goes on where it was: the trials lie in `out`/trials.log, each run in `out`/trials/N. Writes tuned.yaml
+    and trials.json.
+
+    Args:
+        recipe: its student, data and budget; teachers and terms are left out.
+        trials: of all that are to be made, those of an earlier start too.
+        affine: also search small rotations, which keep coarse maps of teachers from being recorded.
+        train_one: trains a recipe in a folder and gives the best Dice on its validation cases; None: as `train` does.
+        look: is told after each trial how many are done, its Dice and the best.
+
+    Raises:
+        SegdistillError: Optuna is not installed, no validation, another process is at it, another recipe before, or
+            every trial failed.
+    """
+    optuna: Any = _optuna()
+    if trials < 1:
+        raise SegdistillError(f"--trials: one at least, got {trials}")
+    alone = Recipe.check(undistilled(recipe.model_dump(mode="json")) | {"name": "student_alone"})
+    _begin(out, alone)
+    train_one = train_one or _best_validation
+    with holding(out / ".lock") as got:
+        if not got:
+            raise SegdistillError(f"{out} is being tuned by another process")
+        storage = optuna.storages.JournalStorage(
+            optuna.storages.journal.JournalFileBackend(str(out / "trials.log"))
+        )
+        sampler = optuna.samplers.TPESampler(seed=recipe.train.seed, n_startup_trials=max(4, trials // 3))
+        study = optuna.create_study(
+            study_name="student alone",
+            storage=storage,
+            sampler=sampler,
+            direction="maximize",
+            load_if_exists=True,
+        )
+        if not study.trials:
+            study.enqueue_trial(_own(alone))
+        for trial in study.get_trials(states=(optuna.trial.TrialState.RUNNING,)):
+            study.tell(trial.number, state=optuna.trial.TrialState.FAIL)  # killed
+        while len(_made(study, optuna)) < trials:
+            trial = study.ask()
+            settings = _settings(trial, alone, affine)
+            tried = Recipe.check(merge(alone.model_dump(mode="json"), settings))
+            try:
+                value = train_one(tried, out / "trials" / str(trial.number))
+            except SegdistillError as error:  # such as a loss that is not finite
+                study.tell(trial, state=optuna.trial.TrialState.FAIL)
+                if trial.number == 0:
+                    raise SegdistillError(f"with the recipe's own settings: {error}") from error
+                if trial.number >= 2 * trials:
+                    raise SegdistillError(f"too many trials failed, at last: {error}") from error
+                continue
+            trial.set_user_attr("settings", settings)
+            study.tell(trial, value)
+            look(len(_made(study, optuna)), value, study.best_value)
+        return _kept(study, optuna, alone, out)
+
+
+def _begin(out: Path, alone: Recipe) -> None:
+    """Make the folder with the recipe, or see that it is the same one."""
+    file = out / "recipe.yaml"
+    if file.is_file():
+        if Recipe.load(file).model_dump(mode="json") != alone.model_dump(mode="json"):
+            raise SegdistillError(f"{out} was tuned with another recipe; choose another --out")
+    elif out.exists() and any(out.iterdir()):
+        raise SegdistillError(f"{out} is not the folder of a tuning; choose another --out")
+    else:
+        write_text(file, alone.to_yaml())
+
+
+def _own(alone: Recipe) -> dict[str, Any]:
+    """The recipe's own settings, the nearest of those that are searched."""
+    augmentation = alone.data.augmentation or {"affine": 0.0, "intensity": 0.0, "flip": 0.0}
+
+    def nearest(value: float, choices: tuple[float, ...]) -> float:
+        return min(choices, key=lambda choice: abs(choice - value))
+
+    return {
+        "lr": alone.train.optimizer["lr"],
+        "affine": nearest(augmentation["affine"], AFFINE),
+        "intensity": nearest(augmentation["intensity"], INTENSITY),
+        "flip": nearest(augmentation["flip"], FLIP),
+    }
+
+
+def _settings(trial: Any, alone: Recipe, affine: bool) -> dict[str, Any]:
+    rate = float(alone.train.optimizer["lr"])
+    augmentation: dict[str, float] = {
+        "intensity": trial.suggest_categorical("intensity", INTENSITY),
+        "flip": trial.suggest_categorical("flip", FLIP),
+    }
+    own = (alone.data.augmentation or {}).get("affine", 0.0)
+    augmentation["affine"] = trial.suggest_categorical("affine", AFFINE) if affine else own
+    optimizer = {"lr": float(f"{trial.suggest_float('lr', rate / TIMES, rate * TIMES, log=True):.3g}")}
+    return {"train": {"optimizer": optimizer}, "data": {"augmentation": augmentation}}
+
+
+def _best_validation(recipe: Recipe, folder: Path) -> float:
+    run = train(recipe, folder, if_exists="resume" if Run(folder).exists else "fail")
+    scores = [event["validation"]["dice"] for event in run.events() if event.get("validation")]
+    if not scores:
+        raise SegdistillError("no epoch was validated; lower train.validate_every")
+    return max(scores)
+
+
+def _made(study: Any, optuna: Any) -> list[Any]:
+    return list(study.get_trials(states=(optuna.trial.TrialState.COMPLETE,)))
+
+
+def _kept(study: Any, optuna: Any, alone: Recipe, out: Path) -> Tuned:
+    made = _made(study, optuna)
+    if not made:
+        raise SegdistillError("every trial failed; see the logs in trials/")
+    best, before = study.best_trial, next((one for one in made if one.number == 0), made[0])
+    told = {"trials": len(made), "best": round(best.value, 5), "before": round(before.value, 5)}
+    settings = {
+        "kind": "protocol",
+        "summary": f"the student alone, tuned in {len(made)} trials on the validation cases",
+        "tuned": told | {"searched": list(SEARCHED)},
+        **best.user_attrs["settings"],
+    }
+    head = (
+        f"# Found by `segdistill study tune` on {time.strftime('%Y-%m-%d')}, for {alone.student['type']}.\n"
+    )
+    write_text(out / "tuned.yaml", head + yaml.safe_dump(settings, sort_keys=False))
+    rows = [{"number": t.number, "dice": t.value, **t.params} for t in made if math.isfinite(t.value)]
+    write_json(out / "trials.json", {**told, "searched": list(SEARCHED), "trials_made": rows})
+    return Tuned(settings, out / "tuned.yaml", best.value, before.value, len(made))
+
+
+def _optuna() -> Any:
+    try:
+        import optuna
+    except ImportError:
+        raise SegdistillError("Optuna is not installed; pip install 'segdistill[tune]'") from None
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from segdistill.errors import SegdistillError
+from segdistill.study.definition import load, shipped, to_yaml
+from segdistill.study.expansion import expand
+
+ALONE: dict[str, Any] = {"groups": {"alone": {"recipe": "student_alone"}}}
+
+
+def test_a_profile_is_laid_over_the_study() -> None:
+    plain = ALONE | {
+        "seeds": [0, 1],
+        "profiles": {"small": {"seeds": [5], "settings": {"train": {"epochs": 1}}}},
+    }
+    assert load(plain).seeds == [0, 1] and load(plain, profile="small").seeds == [5]
+    assert load(plain, profile="small", overrides=["train.epochs=7"]).settings["train"]["epochs"] == 7
+
+
+def test_what_is_not_there() -> None:
+    with pytest.raises(SegdistillError, match=r"profile: 'smal' is unknown.*full, small"):
+        load(ALONE | {"profiles": {"small": {}}}, profile="smal")
+    with pytest.raises(
+        SegdistillError, match=r"study 'teach_former_tabel1': no such file.*teach_former_table1"
+    ):
+        load("teach_former_tabel1")
+    with pytest.raises(SegdistillError, match="groups: is required"):
+        load({"seeds": [1]})
+    with pytest.raises(SegdistillError, match=r"groups.alone.*'seed' is unknown"):
+        load({"groups": {"alone": {"recipe": "student_alone", "seed": 1}}})
+
+
+def test_it_is_read_again_as_it_was_written(tmp_path: Path) -> None:
+    study = load("teach_former_table3", profile="tiny")
+    (tmp_path / "s.yaml").write_text(to_yaml(study))
+    assert load(tmp_path / "s.yaml") == study
+
+
+@pytest.mark.parametrize("profile", ["full", "tiny"])
+@pytest.mark.parametrize("name", shipped())
+def test_shipped_studies_are_whole(name: str, profile: str, tmp_path: Path) -> None:
+    """Every one can be planned, has students alone to compare with, seeds or folds, and a size for a laptop."""
+    study = load(name, profile=profile)
+    planned = expand(study, tmp_path)
+    assert study.name == name and study.summary
+    taught = [one for one in planned if one.distils]
+    assert taught and all(one.needs for one in taught)
+    networks = [one.recipe.student for one in planned if not one.distils]
+    assert all(one.recipe.student in networks for one in taught), "no student alone to compare with"
+    assert profile == "tiny" or len({(one.fold, one.seed) for one in taught}) >= 3
+    assert profile == "full" or study.phantom is not None

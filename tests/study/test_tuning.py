@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from segdistill.errors import SegdistillError
+from segdistill.recipe import Recipe
+from segdistill.study.tuning import tune
+
+pytest.importorskip("optuna")
+
+
+def recipe(**over: Any) -> Recipe:
+    return Recipe.load("hinton", {"data": {"path": "x"}}, **over)
+
+
+class Landscape:
+    """Dice by settings; the best learning rate is three times the recipe's."""
+
+    def __init__(self, failing: tuple[int, ...] = ()) -> None:
+        self.tried: list[Recipe] = []
+        self.failing = failing
+
+    def __call__(self, tried: Recipe, folder: Path) -> float:
+        self.tried.append(tried)
+        if int(folder.name) in self.failing:
+            raise SegdistillError("the loss is not finite")
+        return 0.9 - abs(tried.train.optimizer["lr"] / 3e-3 - 1) / 10
+
+
+def test_it_finds_what_is_better_and_says_what_it_did(tmp_path: Path) -> None:
+    made = Landscape()
+    found = tune(recipe(), tmp_path, trials=25, train_one=made)
+    assert made.tried[0].train.optimizer["lr"] == 1e-3, "the recipe's own settings first"
+    assert not any(one.terms or one.teachers for one in made.tried)
+    assert found.before == pytest.approx(0.9 - 2 / 30) and found.best > 0.88 and found.trials == 25
+    laid = Recipe.load("hinton", found.file)
+    assert laid.tuned is not None and laid.tuned.trials == 25 and laid.name == "hinton"
+    assert laid.train.optimizer["lr"] == pytest.approx(3e-3, rel=0.3)
+    told = json.loads((tmp_path / "trials.json").read_text())
+    assert len(told["trials_made"]) == 25 and told["best"] == pytest.approx(found.best, abs=1e-5)
+
+
+def test_the_same_seed_makes_the_same_trials_and_a_killed_one_goes_on(tmp_path: Path) -> None:
+    whole, first, second = Landscape(), Landscape(), Landscape()
+    tune(recipe(), tmp_path / "whole", trials=6, train_one=whole)
+    tune(recipe(), tmp_path / "parts", trials=3, train_one=first)
+    found = tune(recipe(), tmp_path / "parts", trials=6, train_one=second)
+    assert len(first.tried) == 3 and len(second.tried) == 3 and found.trials == 6
+    assert [one.train.optimizer["lr"] for one in first.tried] == [
+        one.train.optimizer["lr"] for one in whole.tried[:3]
+    ]
+    again = Landscape()
+    assert tune(recipe(), tmp_path / "parts", trials=6, train_one=again).best == found.best
+    assert again.tried == []
+
+
+def test_small_rotations_can_be_left_alone(tmp_path: Path) -> None:
+    made = Landscape()
+    tune(
+        recipe(data={"path": "x", "augmentation": {"affine": 0}}),
+        tmp_path,
+        trials=8,
+        affine=False,
+        train_one=made,
+    )
+    assert {one.data.augmentation["affine"] for one in made.tried if one.data.augmentation} == {0}
+
+
+def test_a_trial_that_fails_is_passed_over(tmp_path: Path) -> None:
+    found = tune(recipe(), tmp_path / "a", trials=4, train_one=Landscape(failing=(1, 2)))
+    assert found.trials == 4
+    with pytest.raises(SegdistillError, match="with the recipe's own settings: the loss is not finite"):
+        tune(recipe(), tmp_path / "b", trials=4, train_one=Landscape(failing=(0,)))
+
+
+def test_what_cannot_be(tmp_path: Path) -> None:
+    tune(recipe(), tmp_path / "a", trials=1, train_one=Landscape())
+    with pytest.raises(SegdistillError, match="was tuned with another recipe"):
+        tune(recipe(train={"epochs": 3}), tmp_path / "a", trials=1, train_one=Landscape())
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "mine").write_text("")
+    with pytest.raises(SegdistillError, match="is not the folder of a tuning"):
+        tune(recipe(), tmp_path / "b", trials=1, train_one=Landscape())
+    with pytest.raises(SegdistillError, match="--trials: one at least"):
+        tune(recipe(), tmp_path / "c", trials=0)
+
+
+def test_what_is_kept_is_a_protocol(tmp_path: Path) -> None:
+    found = tune(recipe(), tmp_path, trials=2, train_one=Landscape())
+    written = yaml.safe_load(found.file.read_text())
+    assert written["kind"] == "protocol" and set(written) == {"kind", "summary", "tuned", "train", "data"}
