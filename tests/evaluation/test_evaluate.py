@@ -41,3 +41,29 @@ def test_only_slices_with_foreground_count(tmp_path: Path) -> None:
 def test_slices_are_for_runs_of_slices() -> None:
     with pytest.raises(SegdistillError, match=r"evaluate\.slices: is for volumes that are read as slices"):
         Recipe.load("student_alone", evaluate={"slices": "foreground"})
+
+
+def test_calibration_and_lesions_stand_beside_the_rows(tmp_path: Path) -> None:
+    data = make_phantom(tmp_path / "data", patients=6, size=(16, 16, 16), modalities=("CT",))
+    recipe = Recipe.load(
+        "student_alone", data={"path": str(data), "store": str(tmp_path / "store"), "patch_size": [16, 16, 16],
+        "workers": 0}, student={"channels": [2, 4]}, train={"epochs": 1, "iterations": 1},
+    )  # fmt: skip
+    run = train(recipe, tmp_path / "run")
+    found = evaluate(run)
+    cases = [row["case"] for row in found["cases"]]
+    assert [row["case"] for row in found["calibration"]] == [row["case"] for row in found["lesions"]] == cases
+    for row, sure, lesions in zip(found["cases"], found["calibration"], found["lesions"], strict=True):
+        assert sum(sure["image"]["bins"]["n"]) == 16**3
+        assert 0 <= sure["image"]["ece"] <= 1 and 0 <= sure["image"]["brier"] <= 2
+        # Right are the voxels in which mask and label agree.
+        label, answer = (
+            np.asarray(nibabel.load(folder / f"{row['case']}.nii.gz").dataobj)
+            for folder in (data / "labelsTr", run.file("predictions"))
+        )
+        assert sum(sure["image"]["bins"]["correct"]) == (label == answer).sum()
+        spacing = nibabel.load(data / "labelsTr" / f"{row['case']}.nii.gz").header.get_zooms()
+        volume = sum(one["volume"] for one in lesions["reference"])
+        assert volume == pytest.approx(row["reference_voxels"] * np.prod(spacing), rel=1e-4)
+    again = evaluate(run, predictions=False)
+    assert again["calibration"] == found["calibration"]

@@ -126,19 +126,23 @@ def write_run(
     dataset: str = "Dataset900_Made",
     ellipsoid: float = 0.5,
     split: str = "test",
+    fold: int = 0,
+    tuned: bool = True,
     more: dict[str, Any] | None = None,
 ) -> Path:
     """A complete run folder; `more` goes into run.json."""
     path.mkdir(parents=True)
     recipe = {
         "name": method,
-        "data": {"path": str(data), "patch_size": [32, 32, 16], "batch_size": 2},
+        "data": {"path": str(data), "patch_size": [32, 32, 16], "batch_size": 2, "splits": {"fold": fold}},
         "student": {"type": network, "width": size[0]},
         "teachers": {name: {"run": source} for name, source in (teachers or {}).items()},
         "segmentation": {"loss": {"type": "dice_focal"}, "weight": 1.0},
         "terms": {term: {"loss": {"type": "kl"}} for term in terms},
         "train": {"epochs": 20, "seed": seed, **(train or {})},
     }
+    if tuned:
+        recipe["tuned"] = {"trials": 20, "best": 0.8, "before": 0.7, "searched": ["train.optimizer.lr"]}
     (path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
     about = {"format": 1, "name": path.name, "kind": kind, "recipe": method, "seed": seed, "status": status}
     about |= {

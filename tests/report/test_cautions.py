@@ -40,6 +40,68 @@ def test_nothing_is_said_where_nothing_is_wrong(
     assert found(group(make_run, scores, tmp_path)) == {}
 
 
+def test_a_baseline_that_was_not_tuned(make_run: Callable[..., Path], scores: Any, tmp_path: Path) -> None:
+    cautions = found(group(make_run, scores, tmp_path, alone={"tuned": False}))
+    assert (
+        cautions["Untuned baseline"].severity == "note" and "study tune" in cautions["Untuned baseline"].text
+    )
+
+
+def folds(make_run: Callable[..., Path], scores: Any, root: Path) -> list[Path]:
+    """Three folds of four cases each: teacher, alone and distilled, each on its own validation cases."""
+    runs = []
+    for fold in range(3):
+        own = list(CASES[4 * fold : 4 * fold + 4])
+        splits = {"train": [case for case in CASES if case not in own], "validation": own, "test": []}
+        for role, network, dice in (
+            ("teacher", "big", 0.85),
+            ("alone", "unet", 0.7),
+            ("distilled", "unet", 0.75),
+        ):
+            kind = "distilled" if role == "distilled" else "alone"
+            more: dict[str, Any] = {"dataset": {"name": "Dataset900_Made", "fingerprint": f"of fold {fold}"}}
+            if kind == "distilled":
+                more["teachers"] = {"big": str(root / f"teacher{fold}")}
+            runs.append(
+                make_run(
+                    root / f"{role}{fold}",
+                    kind=kind,
+                    network=network,
+                    scores=scores(dice, own),
+                    splits=splits,
+                    split="validation",
+                    fold=fold,
+                    more=more,
+                    method="m" if kind == "distilled" else "student_alone",
+                    terms=("response",) if kind == "distilled" else (),
+                )
+            )
+    return runs
+
+
+def test_folds_are_one_model_on_all_of_their_cases(
+    make_run: Callable[..., Path], scores: Any, tmp_path: Path
+) -> None:
+    runs = folds(make_run, scores, tmp_path)
+    evidence = gather(runs)
+    assert [(model.role, model.repeats, len(model.cases)) for model in evidence.models] == [
+        ("teacher", "3 folds", 12), ("alone", "3 folds", 12), ("distilled", "3 folds", 12),
+    ]  # fmt: skip
+    assert len(evidence.cases) == 12 and not evidence.leaks_of(*evidence.models)
+    assert sorted(found(runs)) == ["No test cases"]
+    page = build(runs, tmp_path / "report")
+    assert "12 validation cases, 3 folds" in page.verdict
+
+
+def test_a_teacher_of_another_fold_leaks(make_run: Callable[..., Path], scores: Any, tmp_path: Path) -> None:
+    folds(make_run, scores, tmp_path)
+    info = tmp_path / "distilled0" / "run.json"
+    info.write_text(info.read_text().replace("teacher0", "teacher1"))
+    evidence = gather(sorted(tmp_path.iterdir()))
+    (leak,) = evidence.leaks_of(*evidence.of("distilled"))
+    assert leak.cases == CASES[:4]
+
+
 def test_a_teacher_trained_on_test_cases_leaks(
     make_run: Callable[..., Path], scores: Any, tmp_path: Path
 ) -> None:

@@ -114,7 +114,7 @@ def test_markdown_links_to_figures_that_are_there(built: Path) -> None:
     assert all((built.parent / link).is_file() for link in links)
     rendered = MarkdownIt("commonmark").enable("table").render(text)
     assert "<script>" not in rendered
-    assert rendered.count("<table>") == 4
+    assert rendered.count("<table>") == 6
 
 
 def test_markdown_tables_keep_their_columns(built: Path) -> None:

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from segdistill.errors import SegdistillError
+from segdistill.report.likeness import differences
 from segdistill.study.definition import load, shipped, to_yaml
-from segdistill.study.expansion import expand
+from segdistill.study.expansion import Planned, expand
 
 ALONE: dict[str, Any] = {"groups": {"alone": {"recipe": "student_alone"}}}
 
@@ -53,3 +55,20 @@ def test_shipped_studies_are_whole(name: str, profile: str, tmp_path: Path) -> N
     assert all(one.recipe.student in networks for one in taught), "no student alone to compare with"
     assert profile == "tiny" or len({(one.fold, one.seed) for one in taught}) >= 3
     assert profile == "full" or study.phantom is not None
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_students_are_compared_with_one_that_was_trained_alike(name: str, tmp_path: Path) -> None:
+    """Recipes bring settings of their own; a study has to say them for its students alone, too."""
+    planned = expand(load(name), tmp_path)
+    alone = [one for one in planned if not one.distils]
+    for one in planned:
+        if one.distils:
+            found = [differ(one, other) for other in alone if other.recipe.student == one.recipe.student]
+            assert () in found, f"{one.name}: {min(found, key=len)}"
+
+
+def differ(one: Planned, other: Planned) -> tuple[str, ...]:
+    """In what of their training two runs differ, as the report sees it."""
+    records = [SimpleNamespace(recipe=each.recipe.model_dump(mode="json")) for each in (one, other)]
+    return differences(*records)  # type: ignore[arg-type]

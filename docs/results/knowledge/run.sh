@@ -19,7 +19,7 @@ one() { # name command recipe... : train, or go on, unless it is finished
   $segdistill "$@" "$here/protocol.yaml" "$data" --out "$out/$name" --resume --no-report
   $segdistill evaluate "$out/$name" > /dev/null
 }
-one teacher train student_alone "student.channels=[24,48,96]"
+one teacher train student_alone "student.channels=[32,64,128]"
 $python "$here/../../../benchmarks/cached_against_online.py" "$out/teacher" --json > "$out/difference.json"
 cp "$out/difference.json" "$here/"
 for seed in 0 1 2; do

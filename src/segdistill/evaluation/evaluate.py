@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 from torch import nn
 
 from segdistill.atomic import write_json
 from segdistill.data import open_dataset
-from segdistill.data.case_files import read_classes
 from segdistill.data.dataset import Case, Dataset
-from segdistill.data.geometry import Geometry
-from segdistill.data.image import read_geometry, suffix
+from segdistill.data.image import suffix
 from segdistill.errors import SegdistillError
 from segdistill.evaluation.baselines import all_background, centred_ellipsoid
-from segdistill.evaluation.metrics import IGNORE, case_metrics
 from segdistill.evaluation.predict import Predictor
-from segdistill.evaluation.summary import LEAKING, summaries
+from segdistill.evaluation.reference import Reference, Rows
+from segdistill.evaluation.summary import summaries
 from segdistill.progress import track
 from segdistill.run import Run
 
 Subset = Literal["test", "validation", "train"]
-Rows = list[dict[str, Any]]
 
 
 def evaluate(
@@ -44,7 +40,8 @@ def evaluate(
         predictions: keep the masks, on the original grids, in predictions/.
 
     Returns:
-        What metrics.json holds: rows a case and class, their summary, and the same for the baselines. Where a teacher
+        What metrics.json holds: rows a case and class, their summary, and the same for the baselines; `calibration`, a
+        row a case (`CaseCalibration.to_dict`), and `lesions`, a row a case and class (`case_lesions`). Where a teacher
         had learnt from some of the cases, `leaks` names it and them, their rows are marked as leaking, and a summary
         without them stands beside that of all.
 
@@ -63,6 +60,8 @@ def evaluate(
     leaking = {case for cases in leaks.values() for case in cases}
     predictor = Predictor.of(run, network=network, device=device)
     rows: Rows = []
+    calibration: Rows = []
+    lesions: Rows = []
     naive: dict[str, Rows] = {"all_background": []}
     ellipsoid = len(predictor.plan.classes) == 1 and predictor.plan.spatial_dims == 3
     if ellipsoid:
@@ -71,15 +70,19 @@ def evaluate(
         case = dataset.case(name)
         out = run.file("predictions") / f"{name}{mask_suffix(case)}"
         site = predictor.site_of(name)
-        answer = (
-            predictor.write(case.images, out, site) if predictions else predictor.classes(case.images, site)
-        )
-        score = scorer(case, predictor.plan.dataset, run, name in leaking)
-        rows += score(answer)
-        naive["all_background"] += score(all_background(answer))
+        reference = Reference.of(case, predictor.plan.dataset, run, name in leaking)
+        hearing = reference.listener()
+        if predictions:
+            answer = predictor.write(case.images, out, site, hearing.listen)
+        else:
+            answer = predictor.classes(case.images, site, hearing.listen)
+        rows += reference.metrics(answer)
+        calibration += reference.calibration(hearing)
+        lesions += reference.lesions(answer)
+        naive["all_background"] += reference.metrics(all_background(answer))
         if ellipsoid:
-            spacing = read_geometry(case.images[0]).spacing
-            naive["centred_ellipsoid"] += score(centred_ellipsoid(answer.shape[1:], spacing))
+            ball = centred_ellipsoid(answer.shape[1:], reference.spacing)
+            naive["centred_ellipsoid"] += reference.metrics(ball)
     result = {
         "format": 1,
         "split": subset,
@@ -88,6 +91,8 @@ def evaluate(
         **({"leaks": leaks} if leaks else {}),
         "cases": rows,
         **summaries(rows),
+        "calibration": calibration,
+        "lesions": lesions,
         "baselines": {key: {"cases": found, **summaries(found)} for key, found in naive.items()},
     }
     write_json(run.file("metrics.json" if subset == evidence else f"metrics_{subset}.json"), result)
@@ -111,33 +116,6 @@ def leaks_of(run: Run, cases: Iterable[str]) -> dict[str, list[str]]:
     asked = set(cases)
     found = {name: sorted(asked & set(learnt)) for name, learnt in run.info.get("taught_on", {}).items()}
     return {name: those for name, those in found.items() if those}
-
-
-def scorer(case: Case, dataset: Dataset, run: Run, leaking: bool) -> Callable[[np.ndarray], Rows]:
-    """A function from an answer for this case to its rows; they are marked where the case leaks."""
-    assert case.label is not None
-    grid = read_geometry(case.images[0])
-    reference = read_classes(case.label, dataset, case.images[0], grid)
-    if run.recipe.evaluate.slices == "foreground":
-        reference = _foreground_slices(reference, run, grid)
-    tolerance = run.recipe.evaluate.tolerance_mm
-    mark = {LEAKING: True} if leaking else {}
-
-    def score(answer: np.ndarray) -> Rows:
-        found = case_metrics(answer, reference, grid.spacing, dataset.classes, dataset.regions, tolerance)
-        return [{"case": case.id, **row, **mark} for row in found]
-
-    return score
-
-
-def _foreground_slices(reference: np.ndarray, run: Run, geometry: Geometry) -> np.ndarray:
-    """A reference in which the slices without any foreground are ignored."""
-    slices = run.recipe.data.slices
-    assert slices is not None  # the recipe was checked
-    axis = 1 + run.plan.grid(geometry).axes[slices.axis]  # the file's own axes may stand in another order
-    others = tuple(other for other in range(reference.ndim) if other != axis)
-    empty = ~(reference > 0).any(axis=others, keepdims=True)
-    return np.where(empty, np.int16(IGNORE), reference)
 
 
 def mask_suffix(case: Case) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +25,8 @@ from segdistill.networks.domains import at_site, domains_of
 from segdistill.parts import unknown
 from segdistill.run import Run
 from segdistill.sections import EvaluateSection
+
+Listen = Callable[[Iterable[np.ndarray]], Iterable[np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -66,12 +68,10 @@ class Predictor:
             recipe.data.sites,
         )
 
-    def classes(self, images: Sequence[Path], site: str | None = None) -> np.ndarray:
-        """(L, *original space) int16: class indices, or 0/1 for each overlapping region.
+    def probabilities(self, images: Sequence[Path], site: str | None = None) -> Iterator[np.ndarray]:
+        """Of each class, background first, or of each overlapping region: (*original space) float32, one by one.
 
-        Args:
-            images: the files of one case, one a channel, or one file with all of them.
-            site: where they are from, for a network that adapts to it; None: nowhere in particular.
+        What the plan's crop had cut away is 0 in all of them. Arguments as of `classes`.
         """
         image, _, grid = preprocess_case(images, None, self.plan)
         logits = predict_logits(
@@ -90,8 +90,21 @@ class Predictor:
             for part in logits.unbind(1):  # one by one: no second copy of all classes
                 part.copy_(part.softmax(0))
         maps = logits.numpy()
-        each = (from_grid(maps[c : c + 1], grid)[0] for c in range(len(maps)))
-        return decide(each, self.plan.regions, self.settings.threshold)
+        for c in range(len(maps)):
+            yield from_grid(maps[c : c + 1], grid)[0]
+
+    def classes(
+        self, images: Sequence[Path], site: str | None = None, listen: Listen | None = None
+    ) -> np.ndarray:
+        """(L, *original space) int16: class indices, or 0/1 for each overlapping region.
+
+        Args:
+            images: the files of one case, one a channel, or one file with all of them.
+            site: where they are from, for a network that adapts to it; None: nowhere in particular.
+            listen: passes on the probabilities, one by one, and may learn from them (`CaseCalibration.listen`).
+        """
+        maps = self.probabilities(images, site)
+        return decide(listen(maps) if listen else maps, self.plan.regions, self.settings.threshold)
 
     def count(self, classes: np.ndarray) -> dict[str, int]:
         """Voxels of each class or region in an answer of `classes`."""
@@ -125,7 +138,9 @@ class Predictor:
             raise SegdistillError(f"site: {unknown(site, self.sites)}; the run's network knows no other")
         return at_site(self.network, self.sites.index(site))
 
-    def write(self, images: Sequence[Path], out: Path, site: str | None = None) -> np.ndarray:
+    def write(
+        self, images: Sequence[Path], out: Path, site: str | None = None, listen: Listen | None = None
+    ) -> np.ndarray:
         """Predict and write a mask on the grid of the first image, with the dataset's label values.
 
         Raises:
@@ -136,7 +151,7 @@ class Predictor:
             raise SegdistillError(
                 f"{out} is one of the images; a mask does not replace it: choose another --out"
             )
-        classes = self.classes(images, site)
+        classes = self.classes(images, site, listen)
         write_label(out, self.plan.dataset.decode(classes), like=images[0])
         return classes
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from segdistill.report import baseline
+from segdistill.report.comparisons import compare, outcome
 from segdistill.report.evidence import Evidence, Missing
 from segdistill.report.leaks import MARK
-from segdistill.report.verdict import compare, outcome
 from segdistill.report.words import count, fixed, listing, points
 
 ALMOST_NONE, ALMOST_ALL = 0.01, 0.99  # of the student's gradient
@@ -57,10 +57,10 @@ def leak(evidence: Evidence) -> Iterator[Caution]:
     trained: dict[str, set[str]] = {}
     selected: dict[str, set[str]] = {}
     for comparison in evidence.comparisons:
-        tested = set(comparison.student.cases)
         members = (comparison.student, comparison.alone, *comparison.teachers)
         for model in [member for member in members if member is not None]:
             for run in model.runs:
+                tested = comparison.student.cases_with(run)
                 for split, found in (("train", trained), ("validation", selected)):
                     # What several models as one have learnt from is told by `leak_of_others`.
                     apart = split == "train" and run.path.resolve() in evidence.members
@@ -167,6 +167,22 @@ def one_seed(evidence: Evidence) -> Iterator[Caution]:
         yield Caution("note", "One seed", text)
 
 
+def untuned(evidence: Evidence) -> Iterator[Caution]:
+    """Baselines that were not given their best chance."""
+    plain = [
+        c.alone.short
+        for c in evidence.comparisons
+        if c.alone is not None and not c.alone.run.recipe.get("tuned")
+    ]
+    if plain:
+        names = listing(list(dict.fromkeys(plain)))
+        text = (
+            f"{names}, trained alone, had settings that were not tuned, and an untuned baseline is easily beaten. "
+            "`segdistill study tune` searches learning rate and augmentation on the validation cases."
+        )
+        yield Caution("note", "Untuned baseline", text)
+
+
 def few_cases(evidence: Evidence) -> Iterator[Caution]:
     """So few cases that only large differences show."""
     sizes = {len(evidence.cases_of(c.student)) for c in evidence.comparisons if c.student.evaluated}
@@ -231,7 +247,14 @@ def unfinished(evidence: Evidence) -> Iterator[Caution]:
 
 def unequal_cases(evidence: Evidence) -> Iterator[Caution]:
     """Runs that were scored on different cases."""
-    lists = {run.name: set(run.scores.cases) for run in evidence.runs if run.scores}
+    lists = {
+        (run.name if run.fold is None else model.short): set(
+            run.scores.cases if run.fold is None else model.cases
+        )
+        for model in evidence.models
+        for run in model.evaluated
+        if run.scores
+    }
     everything = set().union(*lists.values())
     shared = set.intersection(*lists.values()) if lists else set()
     if all(cases == everything for cases in lists.values()):
@@ -254,7 +277,10 @@ def unequal_cases(evidence: Evidence) -> Iterator[Caution]:
 
 def other_preprocessing(evidence: Evidence) -> Iterator[Caution]:
     """Runs on images that were prepared differently."""
-    prints = sorted({run.fingerprint for run in evidence.runs if run.fingerprint})
+    folds: dict[int | None, set[str]] = {}  # each is prepared by its own training cases
+    for run in evidence.runs:
+        folds.setdefault(run.fold, set()).update(filter(None, [run.fingerprint]))
+    prints = max(map(sorted, folds.values()), key=len, default=[])
     if len(prints) > 1:
         text = (
             "The runs were trained on differently prepared or changed images (fingerprints "
@@ -289,8 +315,8 @@ def several_comparisons(evidence: Evidence) -> Iterator[Caution]:
     """The best of many is partly lucky."""
     if len(evidence.comparisons) > 1:
         text = (
-            "Several students are tested here; the p-values are not corrected for that, so the best of them "
-            "owes a part of its gain to having been chosen as the best."
+            "Several students are tested here. Gains and losses are judged by p-values that are adjusted for that "
+            "(Holm), but the best of them still owes a part of its difference to having been chosen as the best."
         )
         yield Caution("note", "Several comparisons", text)
 
@@ -299,14 +325,14 @@ def twin_runs(evidence: Evidence) -> Iterator[Caution]:
     """Repetitions that are none."""
     for model in evidence.models:
         for one, other in combinations(model.runs, 2):
-            if one.seed == other.seed:
+            if (one.seed, one.fold) == (other.seed, other.fold):
                 text = f"{one.name} and {other.name} have the same recipe and seed; the spread is too small."
                 yield Caution("note", "Same seed twice", text)
 
 
 CHECKS: tuple[Callable[[Evidence], Iterator[Caution]], ...] = (
     *(no_test_cases, leak, leak_of_others, no_baseline, unequal_budgets, weak_teacher, unfinished),
-    *(unequal_cases, unknown_teacher, one_seed, few_cases, silent_term, other_preprocessing),
+    *(unequal_cases, unknown_teacher, one_seed, untuned, few_cases, silent_term, other_preprocessing),
     *(unequal_inputs, undefined_scores, several_comparisons, twin_runs),
 )
 

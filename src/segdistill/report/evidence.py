@@ -18,7 +18,7 @@ from segdistill.report.scores import Scores, mean, spread
 
 @dataclass(frozen=True)
 class Model:
-    """Runs that differ only by seed. `short` is its name in figures: T1, S1, "S1 teach_former"."""
+    """Runs that differ only by seed, or by fold. `short` is its name in figures: T1, S1, "S1 teach_former"."""
 
     role: str  # teacher | alone | distilled
     short: str
@@ -47,8 +47,29 @@ class Model:
 
     @property
     def cases(self) -> tuple[str, ...]:
-        """The cases that every evaluated run of this model has scores of."""
-        return shared_cases(run.scores for run in self.evaluated if run.scores)
+        """The cases that every evaluated run of this model has scores of; of folds, those of all of them together."""
+        folds = {run.fold for run in self.evaluated}
+        found: set[str] = set()
+        for fold in folds:
+            found.update(
+                shared_cases(run.scores for run in self.evaluated if run.scores and run.fold == fold)
+            )
+        return tuple(sorted(found))
+
+    @property
+    def repeats(self) -> str:
+        """How often it was trained, in words: 3 seeds, 5 folds, 5 folds x 3 seeds."""
+        folds, seeds = ({getattr(run, key) for run in self.evaluated} for key in ("fold", "seed"))
+        of_seeds = max((sum(run.fold == fold for run in self.evaluated) for fold in folds), default=0)
+        told = [f"{len(folds)} folds"] if len(folds) > 1 else []
+        if not told or len(seeds) > 1:
+            told.append(f"{of_seeds} seed{'' if of_seeds == 1 else 's'}")
+        return " \u00d7 ".join(told)
+
+    def cases_with(self, other: RunRecord) -> set[str]:
+        """The cases that it is scored on by runs of the same fold as another run; without folds, all of them."""
+        runs = [run for run in self.evaluated if other.fold is None or run.fold in (None, other.fold)]
+        return {case for run in runs if run.scores for case in run.scores.cases} & set(self.cases)
 
     def by_case(self, metric: str, cases: Sequence[str], name: str | None = None) -> dict[str, float | None]:
         """One value a case (None: undefined), the seeds averaged first."""
@@ -86,7 +107,7 @@ class Missing:
     told: bool  # whether it is known what it had learnt from
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Evidence:
     """All that the report says is computed from this."""
 
@@ -146,7 +167,7 @@ class Evidence:
 
         Cases that a teacher of theirs had learnt from are left out, unless there are no others.
         """
-        shared = shared_cases(run.scores for model in models for run in model.evaluated if run.scores)
+        shared = _shared(models)
         cases, leaking = self.cases or shared, self.leaking(*models)
         return tuple(case for case in cases if case not in leaking) or cases
 
@@ -156,7 +177,7 @@ class Evidence:
 
     def left_out(self, *models: Model) -> tuple[str, ...]:
         """Cases that these models have scores of, left out because a teacher had learnt from them."""
-        shared = shared_cases(run.scores for model in models for run in model.evaluated if run.scores)
+        shared = _shared(models)
         dropped = self.leaking(*self.models) - set(self.cases_of(*models))
         return tuple(case for case in shared if case in dropped)
 
@@ -210,7 +231,7 @@ def gather(folders: Sequence[Path]) -> Evidence:
             _compare(model, models, taught_by) for model in models if model.role == "distilled"
         ),
         baselines={name: Scores(values) for name, values in baselines.items()},
-        cases=clean(shared_cases(run.scores for run in runs if run.scores), leaking),
+        cases=clean(_shared(models), leaking),
         missing_teachers=missing,
         leaks=leaks,
         members=_members(runs, by_name),
@@ -221,6 +242,12 @@ def gather(folders: Sequence[Path]) -> Evidence:
 def shared_cases(scores: Iterable[Scores]) -> tuple[str, ...]:
     """The cases that all of these have, in order of name."""
     lists = [set(one.cases) for one in scores]
+    return tuple(sorted(set.intersection(*lists))) if lists else ()
+
+
+def _shared(models: Iterable[Model]) -> tuple[str, ...]:
+    """The cases that all models which were evaluated have scores of."""
+    lists = [set(model.cases) for model in models if model.evaluated]
     return tuple(sorted(set.intersection(*lists))) if lists else ()
 
 

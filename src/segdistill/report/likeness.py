@@ -12,19 +12,29 @@ from segdistill.report.run_folder import RunRecord
 # What decides where and how fast a run is made, not what comes out of it.
 CIRCUMSTANCE = {
     *("data.path", "data.store", "data.workers", "train.accelerator", "train.devices", "train.nodes"),
-    *("train.accumulate", "train.share_every", "train.tensorboard"),
+    *("train.accumulate", "train.share_every", "train.tensorboard", "train.mlflow"),
 }
+
+REPEATED = {"train.seed", "data.splits.fold"}
+"""What repetitions of a run differ in."""
 
 
 def identity(run: RunRecord, teachers: Sequence[RunRecord] = ()) -> str:
-    """A key that runs share exactly when they differ by nothing but the seed (their teachers' seeds too)."""
-    recipe = {key: value for key, value in run.recipe.items() if key not in ("seed", "name", "teachers")}
-    settings = {k: v for k, v in _flat(recipe).items() if k not in CIRCUMSTANCE | {"train.seed"}}
+    """A key that runs share exactly when they differ by nothing but seed and fold (their teachers' too).
+
+    Folds prepare their images by their own training cases: they are the same data where all cases are the same.
+    """
+    recipe = {
+        key: value for key, value in run.recipe.items() if key not in ("seed", "name", "teachers", "tuned")
+    }
+    settings = {k: v for k, v in _flat(recipe).items() if k not in CIRCUMSTANCE | REPEATED}
     given = run.recipe.get("teachers") or {}
     weights = {name: _settings(row) for name, row in given.items()} if isinstance(given, Mapping) else {}
     taught = sorted(identity(teacher) for teacher in teachers) or sorted(run.teachers.values())
     test = sorted(run.splits.get("test", ()))
-    return _canonical([run.kind, run.method, run.network, settings, weights, taught, run.fingerprint, test])
+    everyone = sorted(case for cases in run.splits.values() for case in cases)
+    data = run.fingerprint if run.fold is None else everyone
+    return _canonical([run.kind, run.method, run.network, settings, weights, taught, data, test])
 
 
 def network(run: RunRecord) -> str:
@@ -47,7 +57,7 @@ def without_seed(name: str) -> str:
 def _comparable(recipe: Mapping[str, Any]) -> dict[str, Any]:
     # The weight of the segmentation loss belongs to the method (1 - alpha).
     # Images without label do too: a student alone has no use for them.
-    left_out = CIRCUMSTANCE | {"train.seed", "segmentation.weight"}
+    left_out = CIRCUMSTANCE | REPEATED | {"segmentation.weight", "tuned"}
     parts = {key: recipe[key] for key in ("data", "train", "segmentation", "evaluate") if key in recipe}
     flat = _flat(parts).items()
     return {k: v for k, v in flat if k not in left_out and not k.startswith("data.unlabelled")}

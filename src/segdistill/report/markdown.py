@@ -37,6 +37,12 @@ def _lines(page: Page, figures: str) -> Iterator[str]:
     yield from ("", "## Results", "", *_table(page.models))
     if page.classes:
         yield from ("### Dice by class", "", *_table(page.classes))
+    if page.sites:
+        yield from ("### Dice by site", "", *_table(page.sites))
+    if page.comparisons:
+        yield from ("## Comparisons", "", *_quietly(page.brackets, figures), *_table(page.comparisons))
+    if page.comparisons and page.ranking:
+        yield from ("### Stability of the ranking", "", *_table(page.ranking))
     yield from ("## Figures", "")
     for figure in (page.size, page.slopes):
         yield from _figure(figure, figures)
@@ -51,6 +57,10 @@ def _lines(page: Page, figures: str) -> Iterator[str]:
             "",
             *_table(page.worst),
         )
+    if page.lesions:
+        yield from ("## Lesions", "", *_table(page.lesions), *_quietly(page.lesion_size, figures))
+    if page.calibration:
+        yield from ("## Calibration", "", *_table(page.calibration), *_quietly(page.reliability, figures))
     if page.curves:
         yield from ("## Training", "")
     for curve in page.curves:
@@ -87,6 +97,12 @@ def _figure(figure: Figure | Missing, folder: str) -> Iterator[str]:
         yield from (f"*{plain(figure.title)}: left out, because {plain(figure.reason)}.*", "")
     else:
         yield from (f"![{plain(figure.alt)}]({folder}/{figure.name}.png)", "", plain(figure.caption), "")
+
+
+def _quietly(figure: Figure | Missing, folder: str) -> Iterator[str]:
+    """A figure that is not missed where it cannot be made."""
+    if not isinstance(figure, Missing):
+        yield from _figure(figure, folder)
 
 
 def _table(table: Table) -> Iterator[str]:

@@ -8,10 +8,26 @@ from pathlib import Path
 
 from segdistill.atomic import replacing, write_text
 from segdistill.report import cautions, tables, verdict
+from segdistill.report.calibration_table import calibration_table
 from segdistill.report.cautions import Caution
+from segdistill.report.comparison_table import comparison_table
 from segdistill.report.evidence import Evidence
-from segdistill.report.figures import Figure, Missing, bubble, curves, differences, overlays, slopes
+from segdistill.report.figures import (
+    Figure,
+    Missing,
+    brackets,
+    bubble,
+    curves,
+    differences,
+    lesion_size,
+    overlays,
+    reliability,
+    slopes,
+)
+from segdistill.report.lesion_table import lesion_table
+from segdistill.report.ranking_table import ranking_table
 from segdistill.report.run_folder import RunRecord
+from segdistill.report.site_table import site_table
 from segdistill.report.tables import Table
 from segdistill.report.verdict import Verdict
 from segdistill.report.words import count, duration, listing
@@ -42,6 +58,14 @@ class Page:
     cautions: tuple[Caution, ...]
     models: Table
     classes: Table | None
+    sites: Table | None
+    comparisons: Table | None
+    brackets: Figure | Missing
+    ranking: Table | None
+    calibration: Table | None
+    reliability: Figure | Missing
+    lesions: Table | None
+    lesion_size: Figure | Missing
     size: Figure | Missing
     differences: Figure | Missing
     slopes: Figure | Missing
@@ -64,7 +88,8 @@ class Page:
     def figures(self) -> tuple[Figure, ...]:
         """All figures that could be made, in the order of the page."""
         several = () if isinstance(self.overlays, Missing) else self.overlays
-        every = (self.differences, self.size, self.slopes, *several, *self.curves)
+        tested = (self.differences, self.brackets, self.size, self.slopes)
+        every = (*tested, *several, self.lesion_size, self.reliability, *self.curves)
         return tuple(figure for figure in every if isinstance(figure, Figure))
 
 
@@ -88,6 +113,14 @@ def compose(evidence: Evidence, out: Path) -> Page:
         cautions=cautions.examine(evidence),
         models=tables.models(evidence),
         classes=tables.per_class(evidence),
+        sites=site_table(evidence),
+        comparisons=comparison_table(evidence),
+        brackets=brackets.draw(evidence),
+        ranking=ranking_table(evidence),
+        calibration=calibration_table(evidence),
+        reliability=reliability.draw(evidence),
+        lesions=lesion_table(evidence),
+        lesion_size=lesion_size.draw(evidence),
         size=bubble.draw(evidence),
         differences=differences.draw(evidence),
         slopes=slopes.draw(evidence),

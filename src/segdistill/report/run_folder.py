@@ -12,6 +12,8 @@ from typing import Any
 import yaml
 
 from segdistill.errors import SegdistillError
+from segdistill.evaluation.calibration import CaseBins, read_calibration
+from segdistill.evaluation.lesions import LesionRow, read_lesions
 from segdistill.recipe import Recipe
 from segdistill.report.scores import Scores
 
@@ -86,11 +88,22 @@ class RunRecord:
     cached: Mapping[str, bool] = field(
         default_factory=dict
     )  # teacher -> asked once beforehand, or in every step
+    calibration: Mapping[str, CaseBins] = field(default_factory=dict)  # by case; empty in older runs
+    lesions: Mapping[str, tuple[LesionRow, ...]] = field(default_factory=dict)  # by case; empty in older runs
 
     def places(self, teacher: str) -> tuple[str, ...]:
         """Where a teacher lies; of one that is several models, where each does."""
         group = self.groups.get(teacher)
         return (self.teachers[teacher],) if group is None else group.places
+
+    @property
+    def fold(self) -> int | None:
+        """Of cross-validation, where each fold scores its own validation cases; None: all folds score the same."""
+        if self.split != "validation":
+            return None
+        data = self.recipe.get("data")
+        splits = data.get("splits") if isinstance(data, Mapping) else None
+        return int(splits.get("fold") or 0) if isinstance(splits, Mapping) else 0
 
     @property
     def planned_epochs(self) -> int | None:
@@ -160,6 +173,8 @@ def read_run(folder: Path) -> RunRecord:
                 if row.get("cases")
             },
             cost=_cost(_json(folder / "cost.json")),
+            calibration=read_calibration(metrics.get("calibration") or ()),
+            lesions=read_lesions(metrics.get("lesions") or ()),
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise SegdistillError(

@@ -71,7 +71,7 @@ def models(evidence: Evidence) -> Table:
     head = evidence.headline.student if evidence.headline else None
     groups = []
     for role, title in ROLES.items():
-        rows = tuple(Row((_name(m, evidence), *_size(m), *_quality(m, evidence), _latency(m)), m is head)
+        rows = tuple(Row((model_name(m, evidence), *_size(m), *_quality(m, evidence), _latency(m)), m is head)
                      for m in evidence.of(role))  # fmt: skip
         if rows:
             groups.append(Group(title, rows))
@@ -108,7 +108,12 @@ def per_class(evidence: Evidence) -> Table | None:
     groups = []
     for role, title in ROLES.items():
         rows = tuple(
-            Row((_name(m, evidence), *(_score(m, evidence, "dice", 100, name) for name in evidence.classes)))
+            Row(
+                (
+                    model_name(m, evidence),
+                    *(_score(m, evidence, "dice", 100, name) for name in evidence.classes),
+                )
+            )
             for m in evidence.of(role)
             if m.evaluated
         )
@@ -178,7 +183,7 @@ def costs(evidence: Evidence) -> Table:
         rows.append(
             Row(
                 (
-                    _name(m, evidence),
+                    model_name(m, evidence),
                     Cell(shape),
                     parameters,
                     macs,
@@ -202,7 +207,8 @@ def costs(evidence: Evidence) -> Table:
     )
 
 
-def _name(m: Model, evidence: Evidence) -> Cell:
+def model_name(m: Model, evidence: Evidence) -> Cell:
+    """Its short name and network, with how it was made in small."""
     tag = m.short.split(" ", 1)[0]
     remarks = []
     if m.role == "distilled":
@@ -216,7 +222,7 @@ def _name(m: Model, evidence: Evidence) -> Cell:
             remarks.append(f"beside {listing(m.run.learning)}")
     elif " " in m.short:
         remarks.append(m.short.split(" ", 1)[1].strip("()"))
-    remarks.append(count(len(m.evaluated), "seed").replace(" ", "\u00a0") if m.evaluated else "not evaluated")
+    remarks.append(m.repeats.replace(" ", "\u00a0") if m.evaluated else "not evaluated")
     return Cell(f"{tag}: {m.network}", ", ".join(remarks))
 
 

@@ -6,13 +6,12 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from segdistill.evaluation.statistics import Paired, paired
+from segdistill.evaluation.statistics import Paired
 from segdistill.report import baseline
+from segdistill.report.comparisons import ALONE, TEACHER, TRIVIAL, Compared, best_trivial, find, outcome
 from segdistill.report.evidence import Comparison, Evidence, Model
 from segdistill.report.leaks import MARK
 from segdistill.report.words import BASELINES, count, fixed, listing, p_value, points, signed, times
-
-LEVEL = 0.05  # of the paired t-test; the 95 % interval has to leave out 0 as well
 
 
 @dataclass(frozen=True)
@@ -48,26 +47,6 @@ def conclude(evidence: Evidence, out: Path) -> tuple[Verdict, ...]:
     )
 
 
-def compare(one: Model, other: Model, evidence: Evidence, metric: str = "dice") -> Paired:
-    """The paired comparison of two models over cases, seeds averaged first."""
-    cases = evidence.cases_of(one, other)
-    return paired(one.by_case(metric, cases), other.by_case(metric, cases))
-
-
-def outcome(result: Paired) -> str:
-    """gain or loss where interval and test agree that the difference is not 0; else open."""
-    p = _p(result)
-    if result.interval is None or p is None or p >= LEVEL:
-        return "open"
-    low, high = result.interval
-    return "gain" if low > 0 else "loss" if high < 0 else "open"
-
-
-def _p(result: Paired) -> float | None:
-    # The t-test is undefined where all differences are the same number; the signed-rank test is not.
-    return result.wilcoxon_p if result.t_p is None else result.t_p
-
-
 def judge(comparison: Comparison, evidence: Evidence, out: Path, brief: bool = False) -> Verdict:
     """The verdict on one distilled student; a brief one adds only what weakens it."""
     student = comparison.student
@@ -90,13 +69,17 @@ def judge(comparison: Comparison, evidence: Evidence, out: Path, brief: bool = F
         )
         command = baseline.commands(comparison, out)
     else:
-        test = compare(student, comparison.alone, evidence)
-        result = "unknown" if tainted else outcome(test)
-        tell = _without_judging if tainted else _against_alone
-        first = tell(name, test, student, comparison.alone, _noun(evidence, student, comparison.alone))
+        one = find(evidence, ALONE, student)
+        assert one is not None  # the student alone has scores
+        test, noun = one.test, _noun(evidence, student, comparison.alone)
+        result = "unknown" if tainted else one.outcome
+        if tainted:
+            first = _without_judging(name, test, student, comparison.alone, noun)
+        else:
+            first = _against_alone(name, one, student, comparison.alone, noun)
         value = signed(points(test.difference)) + (MARK if tainted else "")
         tiles.append(Tile(value, "Dice points against the student alone", _tone(result)))
-        details += [] if brief or tainted else _more_on(test)
+        details += [] if brief or tainted else _more_on(one)
         if comparison.differences:
             details.append(
                 f"The two were not trained alike ({listing(comparison.differences, 3)}), so the difference "
@@ -104,14 +87,14 @@ def judge(comparison: Comparison, evidence: Evidence, out: Path, brief: bool = F
             )
     if tainted:
         first = f"No evidence: {_who_had_learnt(evidence, student)}; {first.replace('The ', 'the ', 1)}"
-    teacher = next((t for t in comparison.teachers if t.evaluated), None)
+    against = find(evidence, TEACHER, student)
     second = ""
-    if teacher is not None:
-        against = compare(student, teacher, evidence)
+    if against is not None and against.other is not None:
+        teacher = against.other
         second = "; " + _against_teacher(against, student, teacher, tainted)
         caption = f"Dice points against the best teacher, {teacher.short}"
-        told = signed(points(against.difference))
-        tile = Tile(told + MARK, caption) if tainted else Tile(told, caption, _tone(outcome(against)))
+        told = signed(points(against.test.difference))
+        tile = Tile(told + MARK, caption) if tainted else Tile(told, caption, _tone(against.outcome))
         tiles += [tile, *_savings(student, teacher)]
     details = _left_out(evidence, student) + details + _trivial(student, evidence, brief or tainted)
     return Verdict(result, f"{first}{second}.", tuple(details), command, tuple(tiles))
@@ -146,8 +129,14 @@ def _noun(evidence: Evidence, *models: Model) -> tuple[str, str]:
     return f"{evidence.noun}{only}", f"{evidence.noun}s{only}"
 
 
-def _doubt(test: Paired) -> str:
+def _doubt(one: Compared) -> str:
     """Why a difference is neither a gain nor a loss."""
+    if one.settled_by_itself:
+        return f"among {one.family} comparisons chance alone may explain it"
+    return _doubt_by_itself(one.test)
+
+
+def _doubt_by_itself(test: Paired) -> str:
     if not test.interval:
         return "these are too few cases for a test"
     if test.interval[0] > 0 or test.interval[1] < 0:
@@ -167,27 +156,28 @@ def _without_judging(name: str, test: Paired, student: Model, alone: Model, noun
     )
 
 
-def _against_alone(name: str, test: Paired, student: Model, alone: Model, noun: tuple[str, str]) -> str:
+def _against_alone(name: str, one: Compared, student: Model, alone: Model, noun: tuple[str, str]) -> str:
+    test = one.test
     difference = points(test.difference)
     if difference is None:
         return f"{name} shares no case with the same student trained alone, so the two cannot be compared"
     size = fixed(abs(difference))
-    facts = _facts(test, student, alone, noun)
-    match outcome(test):
+    facts = _facts(one, student, alone, noun)
+    match one.outcome:
         case "gain":
             return f"{name} gains {size} Dice points over the same student trained alone ({facts})"
         case "loss":
             return f"{name} loses {size} Dice points to the same student trained alone ({facts})"
     direction = "more" if difference >= 0 else "less"
-    told = _doubt(test)
+    told = _doubt(one)
     return (
         f"No gain is shown: {name.replace('The ', 'the ', 1)} scores {size} Dice points {direction} than the "
         f"same student trained alone, and {told} ({facts})"
     )
 
 
-def _against_teacher(test: Paired, student: Model, teacher: Model, tainted: bool) -> str:
-    difference = points(test.difference)
+def _against_teacher(one: Compared, student: Model, teacher: Model, tainted: bool) -> str:
+    difference = points(one.test.difference)
     if difference is None:
         return f"it shares no case with its best teacher ({teacher.short}, {teacher.network})"
     size = fixed(abs(difference))
@@ -200,11 +190,11 @@ def _against_teacher(test: Paired, student: Model, teacher: Model, tainted: bool
     fewer = _ratio(teacher, student, "parameters")
     if fewer:
         sentence += f" at {fewer} fewer parameters"
-    return sentence if tainted or outcome(test) != "open" else f"{sentence}, where {_doubt(test)}"
+    return sentence if tainted or one.outcome != "open" else f"{sentence}, where {_doubt(one)}"
 
 
-def _facts(test: Paired, student: Model, alone: Model, noun: tuple[str, str]) -> str:
-    parts = []
+def _facts(one: Compared, student: Model, alone: Model, noun: tuple[str, str]) -> str:
+    test, parts = one.test, []
     if test.interval:
         low, high = test.interval
         parts.append(f"{100 * test.confidence:.0f} % CI {fixed(points(low))} to {fixed(points(high))}")
@@ -212,43 +202,50 @@ def _facts(test: Paired, student: Model, alone: Model, noun: tuple[str, str]) ->
         parts.append(f"paired t-test {p_value(test.t_p)}")
     elif test.wilcoxon_p is not None:
         parts.append(f"Wilcoxon {p_value(test.wilcoxon_p)}")
+    if one.settled_by_itself and one.adjusted is not None:
+        parts.append(f"with Holm\u2019s correction {p_value(one.adjusted)}")
     parts += [count(test.n, *noun), _seeds(student, alone)]
     return ", ".join(parts)
 
 
 def _seeds(student: Model, alone: Model) -> str:
-    seeds, others = len(student.evaluated), len(alone.evaluated)
-    return count(seeds, "seed") if seeds == others else f"{count(seeds, 'seed')} against {others}"
+    one, other = student.repeats, alone.repeats
+    if one == other:
+        return one
+    return f"{one} against {other}" if "fold" in one + other else f"{one} against {len(alone.evaluated)}"
 
 
-def _more_on(test: Paired) -> list[str]:
-    if test.t_p is None or test.wilcoxon_p is None:
-        return []
-    told = f"Wilcoxon signed-rank test {p_value(test.wilcoxon_p)}"
-    if test.effect is not None:
-        told += f"; effect size (Cohen's d of the paired differences) {fixed(test.effect, 2)}"
-    return [f"{told}. Cases are the unit: seeds are averaged within each case first."]
+def _more_on(one: Compared) -> list[str]:
+    test, told = one.test, []
+    if test.t_p is not None and test.wilcoxon_p is not None:
+        more = f"Wilcoxon signed-rank test {p_value(test.wilcoxon_p)}"
+        if test.effect is not None:
+            more += f"; effect size (Cohen's d of the paired differences) {fixed(test.effect, 2)}"
+        told.append(f"{more}. Cases are the unit: seeds are averaged within each case first.")
+    if one.family > 1 and one.adjusted is not None and not one.settled_by_itself:
+        told.append(
+            f"Gains and losses are judged by p-values that Holm\u2019s correction adjusts for the {one.family} "
+            f"students compared: {p_value(one.adjusted)} here."
+        )
+    return told
 
 
 def _trivial(student: Model, evidence: Evidence, brief: bool = False) -> list[str]:
     """What an answer that looks at no image scores on the same cases, and whether the student beats it."""
-    cases = evidence.cases_of(student)
-    best: tuple[float, str, Paired] | None = None
-    for name, scores in evidence.baselines.items():
-        result = paired(student.by_case("dice", cases), {case: scores.of(case, "dice") for case in cases})
-        if result.mean_b is not None and (best is None or result.mean_b > best[0]):
-            best = (result.mean_b, name, result)
+    best, one = best_trivial(student, evidence), find(evidence, TRIVIAL, student)
     if best is None:
         return []
-    value, name, result = best
-    said = f"An answer that looks at no image ({BASELINES.get(name, name)}) scores {fixed(points(value))}"
-    if outcome(result) == "gain":
+    name, result = best
+    judged_as = outcome(result, one.adjusted if one else None)
+    said = f"An answer that looks at no image ({BASELINES.get(name, name)}) scores {fixed(points(result.mean_b))}"
+    if judged_as == "gain":
         return [] if brief else [f"{said}, {fixed(points(result.difference))} points less than this student."]
-    judged = "worse than that" if outcome(result) == "loss" else "not shown to be better than that"
+    judged = "worse than that" if judged_as == "loss" else "not shown to be better than that"
     if result.interval is not None:
         low, high = (signed(points(end)) for end in result.interval)
         judged += f" ({signed(points(result.difference))} points, 95 % CI {low} to {high}"
-        judged += ")" if outcome(result) == "loss" else f"; {_doubt(result)})"
+        doubt = _doubt(one) if one else _doubt_by_itself(result)
+        judged += ")" if judged_as == "loss" else f"; {doubt})"
     return [f"{said}; this student is {judged}."]
 
 

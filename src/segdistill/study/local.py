@@ -110,22 +110,31 @@ def run_all(
             for file in folder.file("failed").glob("*.txt"):
                 file.unlink()
         working: dict[str, Job] = {}
+        before = signal.signal(signal.SIGTERM, _as_interrupt)
         try:
             while True:
                 for name, job in list(working.items()):
                     if (code := job.poll()) is not None:
                         del working[name]
                         _settle(folder, name, code)
-                waiting = [one for one in ready(folder.planned, folder.statuses()) if one.name not in working]
+                statuses = folder.statuses()
+                waiting = [one for one in ready(folder.planned, statuses) if one.name not in working]
                 for planned in waiting[: jobs - len(working)]:
                     working[planned.name] = start(folder, planned, jobs)
                 look()
-                if not working:
+                # A run that a killed study left behind may still be at work: its students wait for it.
+                if not working and "running" not in statuses.values():
                     return
                 time.sleep(LOOK)
         finally:
+            signal.signal(signal.SIGTERM, before)
             for job in working.values():
                 job.stop()
+
+
+def _as_interrupt(*_: object) -> None:
+    """What was started is to be stopped, too, when this process is told to end."""
+    raise KeyboardInterrupt
 
 
 def _settle(folder: StudyFolder, name: str, code: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from segdistill.report.comparisons import ALONE, TEACHER, find
 from segdistill.report.evidence import Evidence
 from segdistill.report.figures.style import (
     BLUE,
@@ -15,7 +16,6 @@ from segdistill.report.figures.style import (
     drawn,
 )
 from segdistill.report.leaks import MARK, legend
-from segdistill.report.verdict import compare, outcome
 from segdistill.report.words import fixed, signed
 
 TITLE = "Differences in Dice"
@@ -25,18 +25,16 @@ LOOK = {"gain": (BLUE, "o"), "loss": (VERMILION, "v"), "open": (ORANGE, "d"), "l
 def draw(evidence: Evidence) -> Figure | Missing:
     """A line for each distilled student against the student alone and against its best teacher."""
     rows = []
+    most = 1
     for comparison in sorted(evidence.comparisons, key=lambda c: evidence.dice(c.student), reverse=True):
-        teacher = next((t for t in comparison.teachers if t.evaluated), None)
-        for other in (comparison.alone, teacher):
-            if other is None or not other.evaluated or not comparison.student.evaluated:
+        for question in (ALONE, TEACHER):
+            one = find(evidence, question, comparison.student)
+            if one is None or one.test.difference is None or one.test.interval is None:
                 continue
-            test = compare(comparison.student, other, evidence)
-            if test.difference is not None and test.interval is not None:
-                name = f"{other.short} alone" if other is comparison.alone else f"best teacher {other.short}"
-                tainted = evidence.tainted(comparison.student, other)
-                label = f"{comparison.student.short} against {name}{MARK * tainted}"
-                ends = [100 * end for end in test.interval]
-                rows.append((label, 100 * test.difference, ends, "leak" if tainted else outcome(test)))
+            label = f"{one.student.short} against {one.name}{MARK * one.tainted}"
+            ends = [100 * end for end in one.test.interval]
+            rows.append((label, 100 * one.test.difference, ends, one.outcome))
+            most = max(most, one.family)
     if not rows:
         return Missing(TITLE, "no two models here can be compared on three cases or more")
     with drawn(7.6, 0.95 + 0.42 * len(rows)) as (canvas, (axes,)):
@@ -62,11 +60,12 @@ def draw(evidence: Evidence) -> Figure | Missing:
         told = "; ".join(
             f"{label} {signed(m)} ({fixed(low)} to {fixed(high)})" for label, m, (low, high), _ in rows
         )
+        judged = " (by p-values adjusted for several students, Holm)" if most > 1 else ""
         return Figure(
             "differences",
             TITLE,
             "Right of zero the distilled student is better. Circle: a gain; triangle: a loss; diamond: not "
-            f"settled, chance alone may explain it.{legend(result == 'leak' for *_, result in rows)}",
+            f"settled, chance alone may explain it{judged}.{legend(result == 'leak' for *_, result in rows)}",
             told,
             as_png(canvas),
             as_svg(canvas),

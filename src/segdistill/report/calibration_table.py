@@ -1,0 +1,76 @@
+"""How far the models' probabilities can be believed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from segdistill.evaluation.calibration import BINS, MARGIN_MM, Bins, CaseBins
+from segdistill.report.evidence import Evidence, Model
+from segdistill.report.leaks import MARK, legend
+from segdistill.report.scores import mean, spread
+from segdistill.report.tables import ROLES, Cell, Column, Group, Row, Table, model_name
+from segdistill.report.words import count, fixed
+
+Figure = Callable[[CaseBins], float | None]
+
+FIGURES: dict[str, tuple[Figure, float, int]] = {
+    "ECE": (lambda one: one.near.ece, 100, 1),
+    "Brier": (lambda one: one.near.brier, 1, 3),
+    "ECE, image": (lambda one: one.image.ece, 100, 2),
+    "Brier, image": (lambda one: one.image.brier, 1, 3),
+}
+
+
+def calibrated(model: Model) -> bool:
+    """Whether any run of the model tells how sure it was."""
+    return any(run.calibration for run in model.evaluated)
+
+
+def reliability(model: Model, cases: Sequence[str]) -> Bins:
+    """The voxels near the structures by confidence, of all cases and seeds together."""
+    total = Bins.empty()
+    for run in model.evaluated:
+        for case in cases:
+            if case in run.calibration:
+                total += run.calibration[case].near
+    return total
+
+
+def calibration_table(evidence: Evidence) -> Table | None:
+    """Calibration error and Brier score, means over cases; None where no run tells."""
+    shown = [m for m in evidence.models if calibrated(m)]
+    if not shown:
+        return None
+    head = evidence.headline.student if evidence.headline else None
+    groups = []
+    for role, title in ROLES.items():
+        rows = tuple(Row(_cells(m, evidence), m is head) for m in shown if m.role == role)
+        if rows:
+            groups.append(Group(title, rows))
+    cases = {len(evidence.cases_of(m)) for m in shown}
+    over = count(cases.pop(), evidence.noun) if len(cases) == 1 else f"each model\u2019s own {evidence.noun}s"
+    return Table(
+        (Column("Model", numeric=False), *(Column(title, best="\u2193") for title in FIGURES)),
+        tuple(groups),
+        (
+            f"Means over {over}; \u00b1 is the standard deviation over seeds. ECE: expected calibration error of the "
+            f"likeliest class, {BINS} equal bins, percent; Brier: 0 to 2. Both over voxels within {MARGIN_MM:g} mm "
+            "of prediction or reference; \u201cimage\u201d: over all voxels, most of which are background.",
+            *(told for told in (legend(evidence.tainted(m) for m in shown).strip(),) if told),
+        ),
+    )
+
+
+def _cells(m: Model, evidence: Evidence) -> tuple[Cell, ...]:
+    names, mark = evidence.cases_of(m), MARK * evidence.tainted(m)
+    runs = [run.calibration for run in m.evaluated if run.calibration]
+    cells = [model_name(m, evidence)]
+    for figure, scale, digits in FIGURES.values():
+        seeds = [mean([figure(run[case]) for case in names if case in run]) for run in runs]
+        value, over = mean(seeds), spread(seeds)
+        extra = f"\u00b1 {fixed(scale * over, digits)}" if over is not None else ""
+        known = value == value
+        cells.append(
+            Cell(fixed(scale * value, digits) + mark * known, extra, scale * value if known else None)
+        )
+    return tuple(cells)

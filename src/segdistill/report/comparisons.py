@@ -1,0 +1,119 @@
+"""Every comparison of a report, in families: tests that ask one question of several students are judged together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+from segdistill.evaluation.family import holm
+from segdistill.evaluation.statistics import Paired, paired
+from segdistill.report.evidence import Comparison, Evidence, Model
+from segdistill.report.words import BASELINES
+
+LEVEL = 0.05  # of the adjusted p-value; the 95 % interval has to leave out 0 as well
+
+ALONE, TEACHER, TRIVIAL = "alone", "teacher", "trivial"
+QUESTIONS = {
+    ALONE: "Against the same student alone",
+    TEACHER: "Against the best teacher",
+    TRIVIAL: "Against an answer that looks at no image",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """A distilled student beside something else. One question is asked of all students: that is the family.
+
+    `adjusted` is the p-value after Holm's correction for the `family` tests with one; None where there is none, or
+    where a teacher had learnt from all cases (`tainted`), since that is no evidence and is not judged.
+    """
+
+    question: str
+    student: Model
+    other: Model | None  # None: an answer that looks at no image
+    name: str  # of `other`, in figures and tables
+    test: Paired
+    tainted: bool
+    adjusted: float | None = None
+    family: int = 1
+
+    @property
+    def outcome(self) -> str:
+        """gain, loss or open, by the adjusted p-value; leak where it is no evidence."""
+        return "leak" if self.tainted else outcome(self.test, self.adjusted)
+
+    @property
+    def settled_by_itself(self) -> bool:
+        """Whether only the correction keeps this from being called a gain or a loss."""
+        return self.outcome == "open" and outcome(self.test) != "open"
+
+
+def compare(one: Model, other: Model, evidence: Evidence, metric: str = "dice") -> Paired:
+    """The paired comparison of two models over cases, seeds averaged first."""
+    cases = evidence.cases_of(one, other)
+    return paired(one.by_case(metric, cases), other.by_case(metric, cases))
+
+
+def outcome(result: Paired, adjusted: float | None = None) -> str:
+    """gain or loss where interval and test agree that the difference is not 0; else open.
+
+    Args:
+        adjusted: the p-value to judge by; None: that of the test by itself.
+    """
+    p = judging_p(result) if adjusted is None else adjusted
+    if result.interval is None or p is None or p >= LEVEL:
+        return "open"
+    low, high = result.interval
+    return "gain" if low > 0 else "loss" if high < 0 else "open"
+
+
+def judging_p(result: Paired) -> float | None:
+    """That of the t-test; where that is undefined (all differences are the same number), of the signed-rank test."""
+    return result.wilcoxon_p if result.t_p is None else result.t_p
+
+
+@lru_cache(maxsize=2)
+def comparisons(evidence: Evidence) -> tuple[Compared, ...]:
+    """Question by question, those of all students that were evaluated, the best student first."""
+    judged = [one for one in evidence.comparisons if one.student.evaluated]
+    judged.sort(key=lambda one: evidence.rank(one.student), reverse=True)
+    found: list[Compared] = []
+    for question in QUESTIONS:
+        family = [made for one in judged if (made := _compared(question, one, evidence)) is not None]
+        adjusted = holm([None if one.tainted else judging_p(one.test) for one in family])
+        size = sum(p is not None for p in adjusted)
+        found += [replace(one, adjusted=p, family=size) for one, p in zip(family, adjusted, strict=True)]
+    return tuple(found)
+
+
+def find(evidence: Evidence, question: str, student: Model) -> Compared | None:
+    """The comparison that asks this of a student, if there is one."""
+    every = (one for one in comparisons(evidence) if one.question == question and one.student is student)
+    return next(every, None)
+
+
+def best_trivial(model: Model, evidence: Evidence) -> tuple[str, Paired] | None:
+    """The best of the answers that look at no image, on the cases of a model, and the model against it."""
+    cases = evidence.cases_of(model)
+    best: tuple[str, Paired] | None = None
+    for name, scores in evidence.baselines.items():
+        result = paired(model.by_case("dice", cases), {case: scores.of(case, "dice") for case in cases})
+        if result.mean_b is not None and (best is None or result.mean_b > (best[1].mean_b or 0.0)):
+            best = name, result
+    return best
+
+
+def _compared(question: str, one: Comparison, evidence: Evidence) -> Compared | None:
+    student = one.student
+    if question == TRIVIAL:
+        best = best_trivial(student, evidence)
+        if best is None:
+            return None
+        name = BASELINES.get(best[0], best[0])
+        return Compared(question, student, None, name, best[1], evidence.tainted(student))
+    other = one.alone if question == ALONE else next((t for t in one.teachers if t.evaluated), None)
+    if other is None or not other.evaluated:
+        return None
+    name = f"{other.short} alone" if question == ALONE else f"best teacher {other.short}"
+    tainted = evidence.tainted(student, other)
+    return Compared(question, student, other, name, compare(student, other, evidence), tainted)
