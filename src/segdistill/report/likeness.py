@@ -46,7 +46,11 @@ def differences(student: RunRecord, alone: RunRecord) -> tuple[str, ...]:
     """Settings outside the distillation itself in which two runs differ: "train.epochs: 100 and 50"."""
     one, two = _comparable(student.recipe), _comparable(alone.recipe)
     keys = [key for key in sorted(one.keys() | two.keys()) if one.get(key) != two.get(key)]
-    return tuple(f"{key}: {one.get(key)} and {two.get(key)}" for key in keys)
+    return tuple(f"{key}: {_told(one.get(key))} and {_told(two.get(key))}" for key in keys)
+
+
+def _told(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def without_seed(name: str) -> str:

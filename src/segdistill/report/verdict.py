@@ -13,6 +13,8 @@ from segdistill.report.evidence import Comparison, Evidence, Model
 from segdistill.report.leaks import MARK
 from segdistill.report.words import BASELINES, count, fixed, listing, p_value, points, signed, times
 
+LEAST_SAVED = 1.05  # times less; below that it is "1.0 x fewer"
+
 
 @dataclass(frozen=True)
 class Tile:
@@ -269,7 +271,7 @@ def _ratio(teacher: Model, student: Model, what: str) -> str | None:
     if what != "parameters" and teacher.cost.input != student.cost.input:
         return None
     large, small = getattr(teacher.cost, what), getattr(student.cost, what)
-    return times(large, small) if large and small and large > small else None
+    return times(large, small) if large and small and large >= LEAST_SAVED * small else None
 
 
 def _nothing_distilled(evidence: Evidence) -> Verdict:
