@@ -100,7 +100,8 @@ def compared(path: str, patches: int, augmentation: Mapping[str, Any] | None) ->
     for number in range(patches):
         batch = default_collate([samples[number]])
         said = online["teacher"].knowledge(batch["image"], STAGES)
-        told = {name: each.float() for name, each in batch["told"]["teacher"].items()}
+        recorded = samples.told([number])["teacher"]
+        told = {name: torch.from_numpy(each).float() for name, each in recorded.items()}
         inside = batch["inside"].float()
         for name in (*STAGES, "logits"):
             found.setdefault(f"cosine {name}", []).append(cosine(said[name], told[name], inside))

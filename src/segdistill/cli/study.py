@@ -282,5 +282,12 @@ def _report(folder: StudyFolder, out: Path | None) -> None:
     from segdistill.study.report import report
 
     found = report(folder, out)
-    Console(stderr=True).print(f"\n{found.verdict}\n", highlight=False, markup=False)
+    console = Console(stderr=True)
+    console.print(f"\n{found.verdict}\n", highlight=False, markup=False)
+    if lacking := [name for name, status in folder.statuses().items() if status != "done"]:
+        told = f"{', '.join(lacking[:4])}{', ...' if len(lacking) > 4 else ''}"
+        console.print(
+            f"note: {len(lacking)} of {len(folder.planned)} runs are not done and not in the report ({told})",
+            highlight=False, markup=False, soft_wrap=True,
+        )  # fmt: skip
     print(found.page)
