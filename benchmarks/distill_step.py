@@ -1,6 +1,6 @@
 """What a distillation step costs, as a ratio to the same step of the student alone, measured in one run.
 
-    python benchmarks/distill_step.py [--json] [--quick] [--published] [--no-online]
+    python benchmarks/distill_step.py [--json] [--quick] [--published] [--no-online] [--student NAME] [--patch N]
 
 Three teachers (H-DenseFormer, Swin UNETR, UNETR) teach by the recipe `teach_former`: coarse and fine attention
 similarity and pixel-wise KL. Each kind of step (alone, cached, online) is timed whole: loading of the batch, forward,
@@ -86,6 +86,8 @@ def main() -> None:
     )
     parser.add_argument("--seed", type=int, default=0, help="of weights and images")
     parser.add_argument("--no-online", action="store_true", help="leave out steps in which teachers run")
+    parser.add_argument("--student", choices=[*STUDENTS], default=None, help="this one alone")
+    parser.add_argument("--patch", type=int, choices=(64, 96), default=None, help="patches of this side alone")
     parser.add_argument(
         "--steps", type=int, default=None, help="steps of a block (default 3; 2 with --quick)"
     )
@@ -98,9 +100,11 @@ def main() -> None:
     told = Console(stderr=True)
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        for side in (64,) if asked.quick else (64, 96):
+        sides = (asked.patch,) if asked.patch else (64,) if asked.quick else (64, 96)
+        students = {name: part for name, part in STUDENTS.items() if asked.student in (None, name)}
+        for side in sides:
             data = images(Path(folder) / f"phantom{side}", side, asked.seed)
-            for number, (name, student) in enumerate(STUDENTS.items()):
+            for number, (name, student) in enumerate(students.items()):
                 told.print(f"{name}, {side}^3 ...", highlight=False)
                 rows.append(
                     measured(
