@@ -87,7 +87,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of weights and images")
     parser.add_argument("--no-online", action="store_true", help="leave out steps in which teachers run")
     parser.add_argument("--student", choices=[*STUDENTS], default=None, help="this one alone")
-    parser.add_argument("--patch", type=int, choices=(64, 96), default=None, help="patches of this side alone")
+    parser.add_argument(
+        "--patch", type=int, choices=(64, 96), default=None, help="patches of this side alone"
+    )
     parser.add_argument(
         "--steps", type=int, default=None, help="steps of a block (default 3; 2 with --quick)"
     )
