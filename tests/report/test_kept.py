@@ -25,7 +25,7 @@ def dice(study: Path, runs: str) -> float:
 
 def test_there_are_results() -> None:
     found = {str(study.relative_to(RESULTS)) for study in STUDIES}
-    assert found == {"hippocampus", "sarcoma", "methods/hippocampus", "methods/ulcer", "nnunet"}
+    assert found == {"hippocampus", "sarcoma", "methods/hippocampus", "methods/ulcer", "nnunet", "knowledge"}
 
 
 @pytest.mark.parametrize("study", STUDIES, ids=lambda study: str(study.relative_to(RESULTS)))
