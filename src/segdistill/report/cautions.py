@@ -178,7 +178,7 @@ def untuned(evidence: Evidence) -> Iterator[Caution]:
         names = listing(list(dict.fromkeys(plain)))
         text = (
             f"{names}, trained alone, had settings that were not tuned, and an untuned baseline is easily beaten. "
-            "`segdistill study tune` searches learning rate and augmentation on the validation cases."
+            "The command study tune searches learning rate and augmentation on the validation cases."
         )
         yield Caution("note", "Untuned baseline", text)
 
