@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable
 from functools import cache
@@ -24,7 +25,10 @@ def compiled(expression: Callable[..., Tensor], size: Tensor, *arguments: Any) -
     Args:
         size: what is gone over: compiled are expressions over at least `LARGE` elements on a CPU.
     """
-    if size.device.type != "cpu" or size.numel() < LARGE or failed:
+    off = (
+        os.environ.get("TORCH_COMPILE_DISABLE") == "1"
+    )  # PyTorch would then go over all at once, not in pieces
+    if size.device.type != "cpu" or size.numel() < LARGE or failed or off:
         return None
     try:
         with warnings.catch_warnings():  # PyTorch's compiler uses what PyTorch no longer likes
@@ -33,8 +37,9 @@ def compiled(expression: Callable[..., Tensor], size: Tensor, *arguments: Any) -
     # Compilers fail in many ways; were it the numbers that are wrong, the other way would tell.
     except Exception as error:
         failed.append(error)
+        why = next(iter(str(error).strip().splitlines()), "")
         warnings.warn(
-            f"PyTorch could not compile an expression ({type(error).__name__}: {str(error).strip().splitlines()[0]}), "
+            f"PyTorch could not compile an expression ({type(error).__name__}: {why}), "
             "so steps take longer than they need to; install a C++ compiler (g++ or clang), or set "
             "TORCH_COMPILE_DISABLE=1 to be told no more",
             stacklevel=2,

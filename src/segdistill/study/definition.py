@@ -41,8 +41,8 @@ class Group(Option):
     vary: dict[Name, dict[Name, Option]] = {}
     """Dimensions, each with its options; every combination is run."""
     every: Literal["teachers", "terms"] | None = None
-    """Also vary over all subsets of the teachers, or of the recipe's terms (the empty one too); both but for what
-    is always there are named in `keep`."""
+    """Also vary over all subsets of the teachers, or of the recipe's terms, but for the empty one: a student alone is a
+    group of its own."""
     keep: list[str] = []
     """Teachers or terms that are in every subset."""
     seeds: list[int] | None = None

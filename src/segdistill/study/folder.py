@@ -17,6 +17,7 @@ from segdistill.atomic import write_text
 from segdistill.composition import merge, read_yaml
 from segdistill.data.phantom import make_phantom
 from segdistill.errors import SegdistillError
+from segdistill.parts import unknown
 from segdistill.run import Run
 from segdistill.study.definition import Study, load, to_yaml
 from segdistill.study.expansion import RUNS, Planned, expand
@@ -100,8 +101,6 @@ class StudyFolder:
         Raises:
             SegdistillError: it has none of that name.
         """
-        from segdistill.parts import unknown
-
         found = {one.name: one for one in self.planned}
         if name not in found:
             raise SegdistillError(f"run: {unknown(name, found)}")
