@@ -11,6 +11,7 @@ import json
 import os
 import platform
 import shutil
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -110,7 +111,7 @@ class Run:
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
             "seconds": 0.0,
         }
-        info |= {"command": " ".join(["segdistill", *sys.argv[1:]]), "machine": machine()}
+        info |= {"command": shlex.join(["segdistill", *sys.argv[1:]]), "machine": machine()}
         write_json(self.file("run.json"), info)
         return self
 

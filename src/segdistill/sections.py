@@ -70,7 +70,8 @@ class SplitSection(Section):
     group: str | None = None
     """Regular expression that finds the patient in a case's name; its first group, or the whole match."""
     labelled: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Share of the training patients whose labels are used, to see what few labels do; the others are left out."""
+    """Share of the training patients whose labels are used, to see what few labels do; the others are left out, unless
+    `data.unlabelled` takes their images."""
     file: str | None = None
     """A splits.json to take instead."""
 
@@ -84,9 +85,11 @@ class SliceSection(Section):
 
 
 class UnlabelledSection(Section):
-    """A folder of images without labels, named as those of the dataset (NAME_0000, NAME_0001, ... or one file each)."""
+    """Images without labels to distil on."""
 
-    path: str
+    path: str | None = None
+    """Their folder, named as those of the dataset (NAME_0000, NAME_0001, ... or one file each). null: the training cases
+    whose labels `splits.labelled` leaves out, and cases of the dataset that have none."""
     share: Annotated[float, Field(gt=0, lt=1)] = 0.5
     """Of the training samples."""
 

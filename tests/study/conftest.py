@@ -27,7 +27,7 @@ TINY: dict[str, Any] = {
 """Two students and their teacher, each trained in a moment."""
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def study() -> Callable[..., Study]:
     """A study of tiny runs with other keys laid over it."""
     from segdistill.composition import merge

@@ -72,3 +72,11 @@ def differ(one: Planned, other: Planned) -> tuple[str, ...]:
     """In what of their training two runs differ, as the report sees it."""
     records = [SimpleNamespace(recipe=each.recipe.model_dump(mode="json")) for each in (one, other)]
     return differences(*records)  # type: ignore[arg-type]
+
+
+def test_a_profile_takes_groups_and_options_out(study: Make, tmp_path: Path) -> None:
+    vary = {"labelled": {"few": {"settings": {"data": {"splits": {"labelled": 0.5}}}}, "all": {}}}
+    small = {"groups": {"alone": None, "taught": {"vary": {"labelled": {"few": None}}}}}
+    plain = study(groups={"taught": {"vary": vary}}, profiles={"small": small}).model_dump(mode="json")
+    names = [one.name for one in expand(load(plain, profile="small"), tmp_path)]
+    assert names == ["teacher_seed0", "taught_all_seed0"]

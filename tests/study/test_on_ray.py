@@ -32,7 +32,7 @@ def test_runs_of_a_study_are_tasks(study: Callable[..., Study], tmp_path: Path, 
     folder = StudyFolder.begin(tmp_path, study(groups={"bad": bad}))
     most: list[int] = []
 
-    def look() -> None:
+    def look(_: object) -> None:
         most.append(list(folder.statuses().values()).count("running"))
 
     run_all(folder, jobs=2, start=OnRay(), look=look)

@@ -83,7 +83,9 @@ def test_teachers_first_and_everything_once(study: Make, tmp_path: Path) -> None
 def test_several_at_once(study: Make, tmp_path: Path) -> None:
     folder, start = StudyFolder.begin(tmp_path, study(seeds=[0, 1])), Start()
     most: list[int] = []
-    run_all(folder, jobs=2, start=start, look=lambda: most.append(sum(job.looks >= 0 for job in start.jobs)))
+    run_all(
+        folder, jobs=2, start=start, look=lambda _: most.append(sum(job.looks >= 0 for job in start.jobs))
+    )
     assert max(most) == 2 and len(start.started) == 5
 
 
@@ -109,7 +111,7 @@ def test_a_failed_run_stops_nobody_but_its_students(
 def test_runs_at_work_are_stopped_when_the_study_is(study: Make, tmp_path: Path) -> None:
     folder, start = StudyFolder.begin(tmp_path, study()), Start()
 
-    def interrupted() -> None:
+    def interrupted(_: object) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -172,6 +172,26 @@ def test_images_without_label(tiny: Settings, both: Run, phantom: Path, tmp_path
     assert same, "the labelled images are the same"
 
 
+def test_training_cases_whose_labels_are_left_out_are_images_without_label(
+    tiny: Settings, both: Run, tmp_path: Path
+) -> None:
+    average = {"average": {"average": {"momentum": 0.9}}}
+    few = {"splits": {**tiny["data"].get("splits", {}), "labelled": 0.34}}
+    data = prepare(taught(tiny, average, data={**few, "unlabelled": {"share": 0.5}}))
+    whole = prepare(taught(tiny, average))
+    assert sorted((*data.splits.train, *data.hidden)) == sorted(whole.splits.train) and data.hidden
+    assert data.splits.test == whole.splits.test and data.splits.validation == whole.splits.validation
+    patches = data.patches()
+    drawn = [bool((patches[number]["label"] == UNLABELLED).all()) for number in range(30)]
+    assert any(drawn) and not all(drawn)
+    run = distill(taught(tiny, average, data={**few, "unlabelled": {"share": 0.5}}), tmp_path / "run")
+    assert run.finished and set(run.splits.train) == set(data.splits.train)
+    with pytest.raises(
+        SegdistillError, match=r"data\.unlabelled: .* all labels of the training cases are used"
+    ):
+        prepare(taught(tiny, average, data={"unlabelled": {}}))
+
+
 def test_supervision_is_the_mean_over_labelled_images(tiny: Settings) -> None:
     student = build_network({"type": "unet", "channels": [4, 8]}, Facts(2, 1, 2, (16, 16)), "student")
     distiller = Distiller(student, segmentation=DiceCE()).eval()

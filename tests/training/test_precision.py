@@ -68,3 +68,15 @@ def test_training_in_half_precision_is_refused_exactly_where_this_machine_is_wro
         assert not (tmp_path / "run").exists()
     else:
         assert train(recipe, tmp_path / "run").finished
+
+
+@pytest.mark.parametrize("here", [True, False])
+def test_a_run_says_when_half_precision_is_imitated(
+    tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, here: bool
+) -> None:
+    monkeypatch.setattr("segdistill.training.train.imitated", lambda dtype: here and dtype == torch.bfloat16)
+    monkeypatch.setattr(precision, "WRONG", float("inf"))
+    half = {"precision": "bf16-mixed", "epochs": 1, "iterations": 1}
+    run = train(Recipe.load("student_alone", tiny, train=half), tmp_path / "run")
+    told = [event["message"] for event in run.events() if event["event"] == "warning"]
+    assert any("train.precision=32-true" in text for text in told) is here

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -93,6 +95,15 @@ def run_command(
         str | None,
         typer.Option(help="Run on Ray: a cluster's address, or `local`.", show_default=False),
     ] = None,
+    take: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--reuse",
+            metavar="STUDY_FOLDER",
+            help="Take over runs that another study has made already, such as its teachers; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Only tell which runs there would be.")] = False,
     no_report: Annotated[bool, typer.Option("--no-report", help="Leave out the report.")] = False,
 ) -> None:
@@ -106,10 +117,14 @@ def run_command(
       segdistill study run teach_former_table1 --profile tiny
 
       segdistill study run teach_former_table1 data.path=Dataset101_Sarcoma --out studies/sarcoma --jobs 2
+
+      segdistill study run teach_former_table3 data.path=Dataset101_Sarcoma --reuse studies/sarcoma
     """
+    from segdistill.atomic import write_text
     from segdistill.study.expansion import expand
     from segdistill.study.folder import StudyFolder, counted
     from segdistill.study.local import Start, run_all, start_here
+    from segdistill.study.reuse import reuse
     from segdistill.study.watching import Watch
 
     study = _study(words, profile)
@@ -119,6 +134,12 @@ def run_command(
             print(one.name + (f"  after {', '.join(one.needs)}" if one.needs else ""))
         return
     folder = StudyFolder.begin(path, study)
+    write_text(folder.file("command.txt"), shlex.join(["segdistill", *sys.argv[1:]]) + "\n")
+    for other in take or ():
+        taken = reuse(folder, StudyFolder.open(other))
+        Console(stderr=True).print(
+            f"{len(taken)} runs taken over from {other}", highlight=False, markup=False
+        )
     start: Start = start_here
     if ray is not None:
         from segdistill.study.on_ray import OnRay
@@ -218,6 +239,37 @@ def report_command(
     from segdistill.study.folder import StudyFolder
 
     _report(StudyFolder.open(study), out)
+
+
+@app.command("keep", no_args_is_help=True)
+def keep_command(
+    study: Folder,
+    out: Annotated[Path, typer.Argument(help="Where the small files go.", show_default=False)],
+    images: Annotated[
+        bool, typer.Option(help="Show images of cases in the report; not of sets that may not be passed on.")
+    ] = True,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace what was kept there before.")
+    ] = False,
+) -> None:
+    """Keep what the tables and figures are made from, to commit or publish: no checkpoints, no places of this machine.
+
+    Of each run that is done: recipe, splits, log, figures of merit by case, cost. `study report OUT` makes the report
+    again from them.
+
+    **Examples**
+
+      segdistill study keep studies/teach_former_table1 results/table1
+
+      segdistill study keep studies/ulcer results/ulcer --no-images --overwrite
+    """
+    from segdistill.study.folder import StudyFolder
+    from segdistill.study.keep import keep
+
+    kept = keep(StudyFolder.open(study), out, pictures=images, overwrite=overwrite)
+    size = sum(file.stat().st_size for file in kept)
+    Console(stderr=True).print(f"{len(kept)} files, {size / 1e6:.1f} MB", highlight=False)
+    print(out)
 
 
 @app.command("slurm", no_args_is_help=True)

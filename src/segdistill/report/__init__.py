@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from segdistill.report.about import About
 
 __all__ = ["Report", "build"]
 
@@ -17,7 +21,7 @@ class Report:
     verdict: str
 
 
-def build(runs: Sequence[Path], out: Path) -> Report:
+def build(runs: Sequence[Path], out: Path, *, about: About | None = None, pictures: bool = True) -> Report:
     """Write report.html (self-contained), report.md and figures/ into the folder `out`.
 
     Where a distilled student has no student alone among the runs, the recipe that makes it is written there
@@ -27,6 +31,8 @@ def build(runs: Sequence[Path], out: Path) -> Report:
         runs: run folders, or folders that hold run folders. Runs that differ only by seed become one row;
             teachers are read too where their folders are still there.
         out: a folder, made where it does not exist. Files of an earlier report in it are replaced.
+        about: the study that they belong to.
+        pictures: show images of cases, where those are still there; False for images that may not be passed on.
 
     Raises:
         SegdistillError: not a run folder, a broken file, runs on different data sets, or `out` cannot
@@ -39,7 +45,7 @@ def build(runs: Sequence[Path], out: Path) -> Report:
 
     out = Path(out)
     evidence = gather([Path(run) for run in runs])
-    content = page.compose(evidence, out)
+    content = page.compose(evidence, out, about=about, pictures=pictures)
     for comparison in evidence.comparisons:
         if comparison.alone is None:
             baseline.write_recipe(comparison.student, out)

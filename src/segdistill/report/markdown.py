@@ -17,6 +17,8 @@ def render(page: Page, figures: str = "figures") -> str:
 
 def _lines(page: Page, figures: str) -> Iterator[str]:
     yield from (f"# {plain(page.title)}", "", plain(page.subtitle), "")
+    for word, text in page.about.facts if page.about else ():
+        yield from (f"{word}: {plain(text)}", "")
     for one in page.verdicts:
         yield from (f"**{plain(one.sentence)}**", "")
         for detail in one.details:
@@ -67,6 +69,8 @@ def _lines(page: Page, figures: str) -> Iterator[str]:
         yield from _figure(curve, figures)
     yield from ("## Cost", "", *_table(page.costs))
     yield from ("## How to reproduce", "", plain(page.data), "")
+    if page.about and page.about.command:
+        yield from ("The whole study:", "", *_code(page.about.command), "")
     for step in page.steps:
         about = ", ".join(filter(None, (f"seed {step.seed}" if step.seed else "", step.started, step.took)))
         yield from (

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from segdistill.atomic import replacing, write_text
 from segdistill.report import cautions, tables, verdict
+from segdistill.report.about import About
 from segdistill.report.calibration_table import calibration_table
 from segdistill.report.cautions import Caution
 from segdistill.report.comparison_table import comparison_table
-from segdistill.report.evidence import Evidence
+from segdistill.report.evidence import Comparison, Evidence
 from segdistill.report.figures import (
     Figure,
     Missing,
@@ -54,6 +55,7 @@ class Page:
 
     title: str
     subtitle: str
+    about: About | None
     verdicts: tuple[Verdict, ...]
     cautions: tuple[Caution, ...]
     models: Table
@@ -93,24 +95,29 @@ class Page:
         return tuple(figure for figure in every if isinstance(figure, Figure))
 
 
-def compose(evidence: Evidence, out: Path) -> Page:
-    """Compute everything that the report in the folder `out` says."""
+def compose(evidence: Evidence, out: Path, *, about: About | None = None, pictures: bool = True) -> Page:
+    """Compute everything that the report in the folder `out` says.
+
+    Args:
+        about: the study that the runs belong to.
+        pictures: show images of cases.
+    """
     head = evidence.headline
     shown = [c for c in evidence.comparisons if c.student.evaluated or c.student.run.epochs]
     shown.sort(key=lambda c: evidence.dice(c.student), reverse=True)
     verdicts = verdict.conclude(evidence, out)
-    pictures = (
-        overlays.draw(evidence, head)
-        if head
-        else Missing(overlays.TITLE, "no distilled student was evaluated")
+    shown_cases = (
+        _pictures(evidence, head) if pictures else Missing(overlays.TITLE, "the images are not to be shown")
     )
+    partial = about.unfinished() if about else None
     many = head is not None and len(head.student.cases) > FEW
     worst = tables.cases(head, evidence, WORST if many else None) if head else None
     return Page(
-        title=f"Distillation on {evidence.runs[0].dataset}" if evidence.runs[0].dataset else "Distillation",
+        title=_title(evidence, about),
         subtitle=_subtitle(evidence),
+        about=about,
         verdicts=verdicts,
-        cautions=cautions.examine(evidence),
+        cautions=(*((partial,) if partial else ()), *cautions.examine(evidence)),
         models=tables.models(evidence),
         classes=tables.per_class(evidence),
         sites=site_table(evidence),
@@ -127,7 +134,7 @@ def compose(evidence: Evidence, out: Path) -> Page:
         curves=tuple(
             curves.draw(comparison, number) for number, comparison in enumerate(shown[:MOST_CURVES], 1)
         ),
-        overlays=pictures if isinstance(pictures, Missing) else tuple(pictures),
+        overlays=shown_cases,
         overlay_note=overlays.explain(head) if head else "",
         worst=worst,
         every_case=tables.cases(head, evidence) if head and many else None,
@@ -145,6 +152,19 @@ def write_figures(page: Page, folder: Path) -> None:
             temporary.write_bytes(figure.png)
         if figure.svg:
             write_text(folder / f"{figure.name}.svg", figure.svg)
+
+
+def _pictures(evidence: Evidence, head: Comparison | None) -> tuple[Figure, ...] | Missing:
+    if head is None:
+        return Missing(overlays.TITLE, "no distilled student was evaluated")
+    found = overlays.draw(evidence, head)
+    return found if isinstance(found, Missing) else tuple(found)
+
+
+def _title(evidence: Evidence, about: About | None) -> str:
+    what = about.summary[:1].upper() + about.summary[1:] if about and about.summary else "Distillation"
+    data = evidence.runs[0].dataset
+    return f"{what} on {data}" if data and not (about and about.summary) else what
 
 
 def _subtitle(evidence: Evidence) -> str:

@@ -74,7 +74,7 @@ class Study(Section):
     phantom: PhantomSection | None = None
     """Made where `settings.data.path` is not given."""
     profiles: dict[Name, dict[str, Any]] = {}
-    """Layers over the study itself, by name: smaller ones to try it on."""
+    """Layers over the study itself, by name: smaller ones to try it on; null takes a group or an option out."""
 
 
 def shipped() -> dict[str, Path]:
@@ -112,7 +112,27 @@ def load(
         plain = merge(plain, {"settings": told})
     for override in overrides:
         plain = merge(plain, {"settings": parse_override(override)})
-    return section(Study, plain, "")
+    return section(Study, _without_removed(plain), "")
+
+
+def _without_removed(plain: dict[str, Any]) -> dict[str, Any]:
+    """The study without the groups and options that a profile set to null."""
+    groups = plain.get("groups")
+    if not isinstance(groups, Mapping):
+        return plain
+    kept = {}
+    for name, group in groups.items():
+        if isinstance(group, Mapping) and isinstance(group.get("vary"), Mapping):
+            vary = {
+                dimension: {key: option for key, option in options.items() if option is not None}
+                if isinstance(options, Mapping)
+                else options
+                for dimension, options in group["vary"].items()
+            }
+            kept[name] = {**group, "vary": vary}
+        elif group is not None:
+            kept[name] = group
+    return {**plain, "groups": kept}
 
 
 def _read(source: str | Path) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """A study's folder: what it asks for, its runs, and how far each has come.
 
-study.yaml  runs/NAME/  logs/NAME.log  failed/NAME.txt  running/NAME  data/  preprocessed/  report/
+study.yaml  command.txt  runs/NAME/  logs/NAME.log  failed/NAME.txt  running/NAME  data/  preprocessed/  report/
 """
 
 from __future__ import annotations
@@ -78,6 +78,12 @@ class StudyFolder:
     def file(self, name: str) -> Path:
         """A file of the study."""
         return self.path / name
+
+    @property
+    def command(self) -> str:
+        """What made it, as it was typed last; empty where it was not begun on the command line."""
+        file = self.file("command.txt")
+        return file.read_text(encoding="utf-8").strip() if file.is_file() else ""
 
     def run(self, name: str) -> Run:
         """One of its runs."""

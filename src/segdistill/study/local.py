@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
@@ -15,9 +15,9 @@ from typing import Protocol
 from segdistill.atomic import write_text
 from segdistill.errors import SegdistillError
 from segdistill.study.expansion import Planned
-from segdistill.study.folder import StudyFolder, ready
+from segdistill.study.folder import Status, StudyFolder, ready
 
-LOOK = 0.5
+LOOK = 1.0
 """Seconds between two looks at the processes."""
 PATIENCE = 20
 """Seconds that a process has to end when it was asked to."""
@@ -87,7 +87,7 @@ def run_all(
     jobs: int = 1,
     retry: bool = False,
     start: Start = start_here,
-    look: Callable[[], None] = lambda: None,
+    look: Callable[[Mapping[str, Status]], None] = lambda _: None,
 ) -> None:
     """Start runs as soon as their teachers are done, until none is left that could be started.
 
@@ -97,7 +97,7 @@ def run_all(
         jobs: how many at once.
         retry: start those again that failed before.
         start: how one is started.
-        look: called now and then, for a progress bar.
+        look: is told now and then how far all runs are, for a progress bar.
 
     Raises:
         SegdistillError: less than one job, or another process runs this study.
@@ -121,7 +121,7 @@ def run_all(
                 waiting = [one for one in ready(folder.planned, statuses) if one.name not in working]
                 for planned in waiting[: jobs - len(working)]:
                     working[planned.name] = start(folder, planned, jobs)
-                look()
+                look(statuses)
                 # A run that a killed study left behind may still be at work: its students wait for it.
                 if not working and "running" not in statuses.values():
                     return

@@ -1,4 +1,4 @@
-"""The report of a study: all of its runs that are done."""
+"""The report of a study: all of its runs that are done, what it is about, and which runs are missing."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ from pathlib import Path
 
 from segdistill.errors import SegdistillError
 from segdistill.report import Report, build
+from segdistill.report.about import About
 from segdistill.study.folder import StudyFolder
 
 
-def report(folder: StudyFolder, out: Path | None = None) -> Report:
+def report(folder: StudyFolder, out: Path | None = None, *, pictures: bool = True) -> Report:
     """Write the report over the runs that are done.
 
     Args:
         out: a folder; None: `report` in the study's.
+        pictures: show images of cases, where those are still there.
 
     Raises:
         SegdistillError: no run is done.
@@ -24,4 +26,9 @@ def report(folder: StudyFolder, out: Path | None = None) -> Report:
         raise SegdistillError(
             f"{folder.path}: no run is done yet; `segdistill study status` shows how far they are"
         )
-    return build(done, out or folder.file("report"))
+    study = folder.study
+    about = About(
+        study.name, study.summary, study.reference, study.differs, folder.command, len(statuses),
+        {name: status for name, status in statuses.items() if status != "done"},
+    )  # fmt: skip
+    return build(done, out or folder.file("report"), about=about, pictures=pictures)

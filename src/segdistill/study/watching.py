@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
@@ -41,9 +42,8 @@ class Watch:
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
-    def look(self) -> None:
+    def look(self, statuses: Mapping[str, Status]) -> None:
         """Show what has changed."""
-        statuses = self._folder.statuses()
         over = share(self._folder, statuses)
         running = [name for name, status in statuses.items() if status == "running"]
         counts = counted(statuses)
@@ -72,7 +72,7 @@ class Watch:
         return f"about {hours} h {minutes:02d} min left" if hours else f"about {max(minutes, 1)} min left"
 
 
-def share(folder: StudyFolder, statuses: dict[str, Status] | None = None) -> float:
+def share(folder: StudyFolder, statuses: Mapping[str, Status] | None = None) -> float:
     """How many runs are over, those at work by the share of their epochs."""
     statuses = folder.statuses() if statuses is None else statuses
     return sum(

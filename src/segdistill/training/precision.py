@@ -1,4 +1,4 @@
-"""Half precision that a machine computes wrongly is refused before training."""
+"""Half precision that a machine computes wrongly is refused before training; one that it only imitates is told."""
 
 from __future__ import annotations
 
@@ -13,6 +13,19 @@ from segdistill.errors import SegdistillError
 SMALL = 4  # voxels along an axis; larger maps were never seen to go wrong
 WRONG = 0.5  # relative error of a gradient; rounding to bfloat16 gives a hundredth
 CONVOLUTIONS = (nn.Conv2d, nn.Conv3d)
+
+
+IMITATED = (
+    "this processor has no instructions for bfloat16, so PyTorch imitates it, many times slower than float32 (40 times "
+    "was seen); use train.precision=32-true here"
+)
+
+
+def imitated(dtype: torch.dtype) -> bool:
+    """Whether this processor computes in `dtype` only by converting to and fro (bfloat16 without AVX-512)."""
+    if dtype != torch.bfloat16 or not torch.backends.mkldnn.is_available():
+        return False
+    return not torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 def refuse_wrong_gradients(network: nn.Module, example: Tensor, dtype: torch.dtype, place: str) -> None:

@@ -16,6 +16,7 @@ from segdistill.data import open_dataset
 from segdistill.data.augmentation import Augmentation
 from segdistill.data.dataset import Dataset
 from segdistill.data.fingerprint import fingerprint
+from segdistill.data.hidden_labels import HiddenLabels
 from segdistill.data.patches import Patches, Recording
 from segdistill.data.plan import Plan, make_plan
 from segdistill.data.preprocessing import preprocess
@@ -41,6 +42,7 @@ class Prepared:
         facts: what the student must know of the data.
         inputs: numbers of the channels that the student sees; None: all.
         sites: the site of each case, where the recipe finds it.
+        hidden: training cases whose labels the recipe leaves out, where it learns from their images.
         fingerprint: of the labelled cases and the plan; the store's own also tells which others there are.
         budget: the student that was chosen, where the recipe has a budget for it.
     """
@@ -53,6 +55,7 @@ class Prepared:
     slices: Slices | None
     inputs: tuple[int, ...] | None = None
     sites: dict[str, str] | None = None
+    hidden: tuple[str, ...] = ()
     fingerprint: str = ""
     budget: Choice | None = None
 
@@ -63,8 +66,8 @@ class Prepared:
 
     @property
     def unlabelled(self) -> list[str]:
-        """The cases without label."""
-        return [case.id for case in self.dataset.cases if case.label is None]
+        """The cases without label, and those whose labels are hidden."""
+        return [*(case.id for case in self.dataset.cases if case.label is None), *self.hidden]
 
     @property
     def training_sites(self) -> list[str]:
@@ -79,7 +82,7 @@ class Prepared:
         ]
         known = [mm for mm in steps if mm is not None]
         return Patches(
-            self.store,
+            HiddenLabels(self.store, self.hidden) if self.hidden else self.store,
             self.splits.train,
             self.facts.image_size,
             seed=self.recipe.train.seed,
@@ -107,7 +110,10 @@ def prepare(recipe: Recipe, *, student: nn.Module | None = None) -> Prepared:
     if slices is not None and dataset.spatial_dims != 3:
         raise SegdistillError(f"data.slices: {dataset.path} has photographs already; slices are for volumes")
     splits, labelled = split(recipe, dataset), dataset
-    if recipe.data.unlabelled is not None:
+    hidden: tuple[str, ...] = ()
+    if recipe.data.unlabelled is not None and recipe.data.unlabelled.path is None:
+        hidden = _left_out(recipe, dataset, splits)
+    elif recipe.data.unlabelled is not None and recipe.data.unlabelled.path is not None:
         more = unlabelled_cases(Path(recipe.data.unlabelled.path), dataset)
         dataset = replace(dataset, cases=(*dataset.cases, *more))
     plan = make_plan(
@@ -138,14 +144,14 @@ def prepare(recipe: Recipe, *, student: nn.Module | None = None) -> Prepared:
     if student is not None:
         own = {} if named is None else {"inputs": list(named)}
         recipe.student = {"type": "python", "class": type(student).__qualname__} | own
-        return Prepared(recipe, dataset, splits, store, facts, slices, inputs, sites, known)
+        return Prepared(recipe, dataset, splits, store, facts, slices, inputs, sites, hidden, known)
     choice = None
     if "budget" in recipe.student:
         where = "cpu" if recipe.train.accelerator == "cpu" else "auto"
         kept = store_root(recipe) / "budgets"
         choice = choose(recipe.student, facts, "student", memory=kept, device=where)
     recipe.student = resolve_network(recipe.student, facts, "student") if choice is None else choice.part
-    return Prepared(recipe, dataset, splits, store, facts, slices, inputs, sites, known, choice)
+    return Prepared(recipe, dataset, splits, store, facts, slices, inputs, sites, hidden, known, choice)
 
 
 def class_prior(store: Store, cases: Sequence[str], classes: int) -> tuple[float, ...]:
@@ -168,6 +174,23 @@ def split(recipe: Recipe, dataset: Dataset) -> Splits:
             seed=wanted.seed, labelled=wanted.labelled,
         )  # fmt: skip
     return make_splits(dataset, **wanted.model_dump(exclude={"file"}))
+
+
+def _left_out(recipe: Recipe, dataset: Dataset, splits: Splits) -> tuple[str, ...]:
+    """The training cases whose labels are not used.
+
+    Raises:
+        SegdistillError: there are none, and no other case is without label.
+    """
+    everyone = recipe.model_copy(deep=True)
+    everyone.data.splits.labelled = 1.0
+    hidden = tuple(name for name in split(everyone, dataset).train if name not in splits.train)
+    if not hidden and all(case.label is not None for case in dataset.cases):
+        raise SegdistillError(
+            f"data.unlabelled: {dataset.path} has no case without label, and all labels of the training cases are used; "
+            "name a folder of images by data.unlabelled.path, or say data.splits.labelled=0.25"
+        )
+    return hidden
 
 
 def store_root(recipe: Recipe) -> Path:

@@ -21,7 +21,7 @@ from segdistill.training.budget import with_its_student
 from segdistill.training.knowledge import knowledge_of
 from segdistill.training.loop import fit
 from segdistill.training.memory import keep_freed_memory
-from segdistill.training.precision import refuse_wrong_gradients
+from segdistill.training.precision import IMITATED, imitated, refuse_wrong_gradients
 from segdistill.training.prepare import Prepared, prepare, workers
 from segdistill.training.record import must_answer_the_same, must_be_the_same, record
 from segdistill.training.teachers import Given, teachers_of
@@ -70,13 +70,16 @@ def train(
             "full?); free some, or say knowledge=online"
         )
     distiller = joined(data, student, knowledge.teachers, fabric.device)
-    if fabric.device.type == "cpu" and recipe.train.precision in HALF:
-        see_gradients(distiller, data, HALF[recipe.train.precision])
+    half = HALF.get(recipe.train.precision) if fabric.device.type == "cpu" else None
+    if half is not None:
+        see_gradients(distiller, data, half)
     with writing(fabric, recipe, Path(out), if_exists) as run:
         must_be_the_same(run, data)
         must_answer_the_same(run, knowledge)
         if fabric.is_global_zero:
             record(run, data, distiller, asked, knowledge, known)
+            if half is not None and imitated(half):
+                run.warn(IMITATED)
         known.clear()  # networks whose answers are recorded need no memory any more
         fit(
             fabric, run, recipe, distiller, data.patches(knowledge.entries), validation(data),

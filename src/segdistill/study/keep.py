@@ -1,0 +1,90 @@
+"""The small files of a study, to commit or publish: what its tables and figures are made from, without checkpoints."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from segdistill.atomic import write_text
+from segdistill.errors import SegdistillError
+from segdistill.study.expansion import RUNS
+from segdistill.study.folder import StudyFolder
+from segdistill.study.report import report
+
+OF_A_STUDY = ("study.yaml", "command.txt")
+OURS = (*OF_A_STUDY, RUNS, "report")
+OF_A_RUN = ("recipe.yaml", "run.json", "splits.json", "log.jsonl", "metrics.json", "cost.json")
+TEXTS = frozenset({".yaml", ".json", ".jsonl", ".md", ".html", ".txt"})
+
+
+def keep(folder: StudyFolder, out: Path, *, pictures: bool = True, overwrite: bool = False) -> list[Path]:
+    """Copy the small files of the runs that are done into a folder that is a study's, too, and write its report.
+
+    `segdistill study report OUT` makes tables and figures again from what lies there. Where images and runs lay on this
+    machine is left out: the folder of the images becomes DATA, the study's STUDY.
+
+    Args:
+        out: the folder.
+        pictures: images of cases in the report; False for sets that may not be passed on.
+        overwrite: replace what was kept there before; other files in it stay.
+
+    Returns:
+        What was written.
+
+    Raises:
+        SegdistillError: no run is done, or `out` holds a study that may not be replaced.
+    """
+    out = Path(out)
+    if out.absolute() == folder.path.absolute():
+        raise SegdistillError(f"{out} is the study itself; choose another folder")
+    if there := [name for name in OURS if (out / name).exists()]:
+        if not overwrite:
+            raise SegdistillError(
+                f"{out} holds {', '.join(there)} already; say --overwrite to replace them, or choose another folder"
+            )
+    places = _places(folder)
+    out.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=out, prefix=".keeping-") as made:
+        temporary = Path(made)
+        for name in OF_A_STUDY:
+            if folder.file(name).is_file():
+                shutil.copy2(folder.file(name), temporary / name)
+        for name, status in folder.statuses().items():
+            if status == "done":
+                (temporary / RUNS / name).mkdir(parents=True)
+                for file in OF_A_RUN:
+                    shutil.copy2(folder.run(name).file(file), temporary / RUNS / name / file)
+        report(folder, temporary / "report", pictures=pictures)
+        for file in _files(temporary):
+            if file.suffix in TEXTS:
+                write_text(file, _without(file.read_text(encoding="utf-8"), places))
+        for name in OURS:
+            if (out / name).is_dir():
+                shutil.rmtree(out / name)
+            (out / name).unlink(missing_ok=True)
+            if (temporary / name).exists():
+                (temporary / name).rename(out / name)
+    return [file for name in OURS for file in _files(out / name)]
+
+
+def _places(folder: StudyFolder) -> dict[str, str]:
+    """What stands for the places on this machine, the longest first: one may lie in another."""
+    found = {str(folder.path.absolute()): "STUDY", str(folder.path): "STUDY"}
+    for one in folder.planned:
+        for path, name in ((one.recipe.data.path, "DATA"), (one.recipe.data.store, "STORE")):
+            if path is not None and (parent := str(Path(path).parent)) not in (".", "/"):
+                found.setdefault(parent, name)
+                found.setdefault(str(Path(path).absolute().parent), name)
+    return dict(sorted(found.items(), key=lambda pair: len(pair[0]), reverse=True))
+
+
+def _without(text: str, places: dict[str, str]) -> str:
+    for place, name in places.items():
+        text = text.replace(place, name)
+    return text
+
+
+def _files(folder: Path) -> list[Path]:
+    """The files in a folder, in order; of a file, itself."""
+    return [folder] if folder.is_file() else sorted(file for file in folder.rglob("*") if file.is_file())

@@ -1,0 +1,87 @@
+"""What is kept of a study makes its report again, tells nothing of the machine, and can be reused by another study."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from segdistill.errors import SegdistillError
+from segdistill.run import Run
+from segdistill.study.definition import Study
+from segdistill.study.folder import StudyFolder
+from segdistill.study.keep import keep
+from segdistill.study.perform import perform
+from segdistill.study.report import report
+from segdistill.study.reuse import reuse
+
+Make = Callable[..., Study]
+
+
+@pytest.fixture(scope="module")
+def done(study: Make, tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
+    """A study of four runs, the last of which is not done."""
+    groups = {"late": {"recipe": "student_alone", "settings": {"student": {"channels": [2, 6]}}}}
+    asked = study(groups=groups, summary="two <students>", reference="Table 9")
+    folder = StudyFolder.begin(tmp_path_factory.mktemp("studies") / "first", asked)
+    folder.make_data()
+    return performed(folder)
+
+
+def performed(folder: StudyFolder) -> StudyFolder:
+    """The folder with three of its runs done."""
+    for name in ("teacher_seed0", "alone_seed0", "taught_seed0"):
+        perform(folder, name)
+    return folder
+
+
+def test_the_report_says_what_the_study_is_and_what_is_missing(done: StudyFolder, tmp_path: Path) -> None:
+    text = report(done, tmp_path).page.with_name("report.md").read_text()
+    assert text.startswith("# Two \\<students\\>") and "Study: tiny" in text and "Follows: Table 9" in text
+    assert "Partial study" in text and "1 of the 4 runs" in text and "1 waiting (late\\_seed0)" in text
+
+
+def test_kept_files_are_small_and_make_the_report_again(done: StudyFolder, tmp_path: Path) -> None:
+    out = tmp_path / "kept"
+    (out / "notes").mkdir(parents=True)
+    files = keep(done, out)
+    assert {file.name for file in files if file.parent.name == "taught_seed0"} == {
+        "recipe.yaml", "run.json", "splits.json", "log.jsonl", "metrics.json", "cost.json",
+    }  # fmt: skip
+    assert not any(file.suffix in (".ckpt", ".safetensors", ".pt") for file in files)
+    for file in files:
+        if file.suffix in (".json", ".jsonl", ".yaml", ".md", ".html"):
+            assert str(tmp_path.parent) not in file.read_text(), file
+    again = report(StudyFolder.open(out), tmp_path / "again")
+    assert again.verdict in (out / "report" / "report.md").read_text().replace("\\", "")
+    with pytest.raises(SegdistillError, match=r"holds study.yaml, runs, report already; say --overwrite"):
+        keep(done, out)
+    keep(done, out, overwrite=True)
+    assert (out / "notes").is_dir(), "what is not a study's stays"
+    with pytest.raises(SegdistillError, match="is the study itself"):
+        keep(done, done.path, overwrite=True)
+
+
+def test_pictures_of_cases_are_left_out(done: StudyFolder, tmp_path: Path) -> None:
+    with_them, without = keep(done, tmp_path / "with"), keep(done, tmp_path / "without", pictures=False)
+    assert any("overlay" in file.name for file in with_them)
+    assert not any("overlay" in file.name for file in without)
+    assert "data:image/png" not in (tmp_path / "without" / "report" / "report.html").read_text()
+
+
+def test_runs_on_named_images_are_taken_over_with_their_teachers(
+    done: StudyFolder, study: Make, tmp_path: Path
+) -> None:
+    data = {"data": {"path": str(done.path / "data" / "Dataset900_Phantom")}}
+    first = performed(StudyFolder.begin(tmp_path / "first", study(settings=data)))
+    groups = {"again": {"recipe": "hinton", "teachers": {"teacher": "teacher"}}, "taught": None}
+    second = StudyFolder.begin(tmp_path / "second", study(settings=data, groups=groups, seeds=[0, 1]))
+    assert reuse(second, first) == ["teacher_seed0", "alone_seed0", "again_seed0"]
+    taken, given = second.run("again_seed0"), first.run("taught_seed0")
+    assert Run.open(taken.path).info["teachers"]["teacher"] == str(second.run("teacher_seed0").path)
+    assert Run.open(given.path).info["teachers"]["teacher"] == str(first.run("teacher_seed0").path), (
+        "left alone"
+    )
+    assert second.statuses()["again_seed1"] == "waiting" and reuse(second, first) == []
+    assert taken.file("metrics.json").read_bytes() == given.file("metrics.json").read_bytes()
