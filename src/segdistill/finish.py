@@ -1,4 +1,4 @@
-"""What a finished run still lacks: figures and cost, its own and its teachers', then the report."""
+"""What a finished run still lacks: figures and cost, its own and its teachers', the report, and MLflow's record."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from segdistill.evaluation.evaluate import evaluate
 from segdistill.model import architecture
 from segdistill.report import Report, build
 from segdistill.run import Run
+from segdistill.training.mlflow import log_scores
 
 
 def finish(runs: Sequence[Run], out: Path | None = None) -> Report:
@@ -36,6 +37,8 @@ def finish(runs: Sequence[Run], out: Path | None = None) -> Report:
         # One network, one time: equal ones would differ by whatever else the machine was doing.
         same = json.dumps(made, sort_keys=True)
         known[same] = keep_cost(run, known.get(same))
+    for run in runs:
+        log_scores(run)
     return build([run.path for run in everyone.values()], out or runs[0].path)
 
 

@@ -10,8 +10,8 @@ import fcntl
 import json
 import os
 import platform
-import shutil
 import shlex
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -88,8 +88,8 @@ class UnlabelledSection(Section):
     """Images without labels to distil on."""
 
     path: str | None = None
-    """Their folder, named as those of the dataset (NAME_0000, NAME_0001, ... or one file each). null: the training cases
-    whose labels `splits.labelled` leaves out, and cases of the dataset that have none."""
+    """Their folder, named as those of the dataset (NAME_0000, NAME_0001, ... or one file each). null: the training
+    cases whose labels `splits.labelled` leaves out, and cases of the dataset that have none."""
     share: Annotated[float, Field(gt=0, lt=1)] = 0.5
     """Of the training samples."""
 

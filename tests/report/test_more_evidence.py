@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +18,7 @@ from segdistill.evaluation.lesions import case_lesions
 from segdistill.report import build
 from segdistill.report.calibration_table import calibration_table
 from segdistill.report.evidence import gather
+from segdistill.report.exports import evidence_json, table_csv
 from segdistill.report.figures import Figure, Missing, lesion_size, reliability
 from segdistill.report.lesion_table import lesion_table, names_of_sizes
 from segdistill.report.run_folder import read_run
@@ -105,6 +108,22 @@ def test_lesions_are_counted_by_size(runs: list[Path]) -> None:
     figure = lesion_size.draw(evidence)
     assert isinstance(figure, Figure)
     assert "S1 hinton 100.0, 100.0, 100.0; S1 alone 0.0, 0.0, 100.0" in figure.alt
+
+
+def test_exports_say_what_the_tables_say(runs: list[Path]) -> None:
+    evidence = gather(runs)
+    alone, distilled = (row.model_dump() for row in evidence_json.made(evidence).models)
+    assert distilled["calibration"]["ece"]["mean"] == pytest.approx(0.05)
+    assert alone["calibration"]["ece"]["by_seed"] == pytest.approx([0.2, 0.3])
+    whole, small, _, large = distilled["lesions"]
+    assert (whole["above"], whole["up_to"], whole["lesions"]) == (0, None, 15)
+    assert small["up_to"] == 2 and large["up_to"] is None and small["lesions"] == large["lesions"] == 5
+    assert (
+        whole["figures"]["recall"]["mean"] == 1 and whole["figures"]["false_positives_per_case"]["mean"] == 0
+    )
+    assert alone["lesions"][0]["figures"]["false_positives_per_case"]["by_seed"] == [2, 2]
+    table = list(csv.DictReader(io.StringIO(table_csv.models(evidence))))
+    assert float(table[1]["lesion_recall_mean"]) == 1 and float(table[0]["ece_mean"]) == pytest.approx(0.25)
 
 
 def test_sizes_in_words() -> None:

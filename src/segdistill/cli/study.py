@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from segdistill.cli import exporting
 from segdistill.cli.arguments import AsJson, recipe_from
 from segdistill.cli.arguments import Words as RecipeWords
 from segdistill.errors import SegdistillError
@@ -229,16 +230,27 @@ def report_command(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="[default: STUDY_FOLDER/report]", show_default=False)
     ] = None,
+    images: Annotated[bool, typer.Option(help="Show images of cases.")] = True,
+    export: exporting.Folder = None,
+    formats: exporting.Formats = None,
+    anonymous: exporting.Anonymous = False,
+    overwrite: exporting.Overwrite = False,
 ) -> None:
     """The report over all runs that are done, while others still run, too.
 
-    **Example**
+    **Examples**
 
       segdistill study report studies/teach_former_table1
+
+      segdistill study report studies/teach_former_table1 --export paper --format latex,csv
     """
     from segdistill.study.folder import StudyFolder
+    from segdistill.study.report import done
 
-    _report(StudyFolder.open(study), out)
+    wanted = exporting.Export(export, formats, anonymous, overwrite)
+    folder = StudyFolder.open(study)
+    _report(folder, out, images=images)
+    wanted.write(done(folder))
 
 
 @app.command("keep", no_args_is_help=True)
@@ -330,10 +342,10 @@ def _study(words: list[str], profile: str) -> Study:
     return load(sources[0], profile=profile, layers=sources[1:], overrides=overrides)
 
 
-def _report(folder: StudyFolder, out: Path | None) -> None:
+def _report(folder: StudyFolder, out: Path | None, *, images: bool = True) -> None:
     from segdistill.study.report import report
 
-    found = report(folder, out)
+    found = report(folder, out, pictures=images)
     console = Console(stderr=True)
     console.print(f"\n{found.verdict}\n", highlight=False, markup=False)
     if lacking := [name for name, status in folder.statuses().items() if status != "done"]:

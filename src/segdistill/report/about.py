@@ -49,7 +49,8 @@ class About:
             f"{len(names)} {state} ({listing(names, SHOWN)})" for state, names in of_state.items()
         )
         text = (
-            f"{len(self.lacking)} of the {count(self.planned, 'run')} of this study are not in this report: {told}. Rows without them are missing or have fewer seeds than the others; put no "
-            "methods in order by a part of the study. The command under How to reproduce goes on with it."
+            f"{len(self.lacking)} of the {count(self.planned, 'run')} of this study are not in this report: {told}. "
+            "Rows without them are missing or have fewer seeds than the others; put no methods in order by a part "
+            "of the study. The command under How to reproduce goes on with it."
         )
         return Caution("serious", "Partial study", text)

@@ -45,7 +45,7 @@ def _lines(page: Page, figures: str) -> Iterator[str]:
         yield from ("## Comparisons", "", *_quietly(page.brackets, figures), *_table(page.comparisons))
     if page.comparisons and page.ranking:
         yield from ("### Stability of the ranking", "", *_table(page.ranking))
-    yield from ("## Figures", "")
+    yield from ("## Figures", "", *_quietly(page.trend, figures))
     for figure in (page.size, page.slopes):
         yield from _figure(figure, figures)
     yield from ("## Best, median and worst case", "")

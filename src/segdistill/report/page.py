@@ -24,6 +24,7 @@ from segdistill.report.figures import (
     overlays,
     reliability,
     slopes,
+    trend,
 )
 from segdistill.report.lesion_table import lesion_table
 from segdistill.report.ranking_table import ranking_table
@@ -68,6 +69,7 @@ class Page:
     reliability: Figure | Missing
     lesions: Table | None
     lesion_size: Figure | Missing
+    trend: Figure | Missing
     size: Figure | Missing
     differences: Figure | Missing
     slopes: Figure | Missing
@@ -90,7 +92,7 @@ class Page:
     def figures(self) -> tuple[Figure, ...]:
         """All figures that could be made, in the order of the page."""
         several = () if isinstance(self.overlays, Missing) else self.overlays
-        tested = (self.differences, self.brackets, self.size, self.slopes)
+        tested = (self.differences, self.brackets, self.trend, self.size, self.slopes)
         every = (*tested, *several, self.lesion_size, self.reliability, *self.curves)
         return tuple(figure for figure in every if isinstance(figure, Figure))
 
@@ -128,6 +130,7 @@ def compose(evidence: Evidence, out: Path, *, about: About | None = None, pictur
         reliability=reliability.draw(evidence),
         lesions=lesion_table(evidence),
         lesion_size=lesion_size.draw(evidence),
+        trend=trend.draw(evidence),
         size=bubble.draw(evidence),
         differences=differences.draw(evidence),
         slopes=slopes.draw(evidence),

@@ -38,11 +38,10 @@ def keep(folder: StudyFolder, out: Path, *, pictures: bool = True, overwrite: bo
     out = Path(out)
     if out.absolute() == folder.path.absolute():
         raise SegdistillError(f"{out} is the study itself; choose another folder")
-    if there := [name for name in OURS if (out / name).exists()]:
-        if not overwrite:
-            raise SegdistillError(
-                f"{out} holds {', '.join(there)} already; say --overwrite to replace them, or choose another folder"
-            )
+    if (there := [name for name in OURS if (out / name).exists()]) and not overwrite:
+        raise SegdistillError(
+            f"{out} holds {', '.join(there)} already; say --overwrite to replace them, or choose another folder"
+        )
     places = _places(folder)
     out.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=out, prefix=".keeping-") as made:
@@ -53,8 +52,8 @@ def keep(folder: StudyFolder, out: Path, *, pictures: bool = True, overwrite: bo
         for name, status in folder.statuses().items():
             if status == "done":
                 (temporary / RUNS / name).mkdir(parents=True)
-                for file in OF_A_RUN:
-                    shutil.copy2(folder.run(name).file(file), temporary / RUNS / name / file)
+                for each in OF_A_RUN:
+                    shutil.copy2(folder.run(name).file(each), temporary / RUNS / name / each)
         report(folder, temporary / "report", pictures=pictures)
         for file in _files(temporary):
             if file.suffix in TEXTS:

@@ -12,6 +12,7 @@ from segdistill.run import Run
 from segdistill.study.folder import StudyFolder
 from segdistill.study.hold import holding
 from segdistill.training.distill import distill
+from segdistill.training.mlflow import log_scores
 from segdistill.training.train import train
 
 
@@ -34,6 +35,7 @@ def perform(folder: StudyFolder, name: str) -> None:
         if not run.file("metrics.json").is_file():
             evaluate(run)
         keep_cost(run, _known_cost(folder, run))
+        log_scores(run)
         folder.file(f"failed/{name}.txt").unlink(missing_ok=True)
 
 

@@ -10,6 +10,20 @@ from segdistill.report.about import About
 from segdistill.study.folder import StudyFolder
 
 
+def done(folder: StudyFolder) -> list[Path]:
+    """The folders of its runs that are done.
+
+    Raises:
+        SegdistillError: none is.
+    """
+    found = [folder.run(name).path for name, status in folder.statuses().items() if status == "done"]
+    if not found:
+        raise SegdistillError(
+            f"{folder.path}: no run is done yet; `segdistill study status` shows how far they are"
+        )
+    return found
+
+
 def report(folder: StudyFolder, out: Path | None = None, *, pictures: bool = True) -> Report:
     """Write the report over the runs that are done.
 
@@ -20,15 +34,9 @@ def report(folder: StudyFolder, out: Path | None = None, *, pictures: bool = Tru
     Raises:
         SegdistillError: no run is done.
     """
-    statuses = folder.statuses()
-    done = [folder.run(name).path for name, status in statuses.items() if status == "done"]
-    if not done:
-        raise SegdistillError(
-            f"{folder.path}: no run is done yet; `segdistill study status` shows how far they are"
-        )
-    study = folder.study
+    runs, study, statuses = done(folder), folder.study, folder.statuses()
     about = About(
         study.name, study.summary, study.reference, study.differs, folder.command, len(statuses),
         {name: status for name, status in statuses.items() if status != "done"},
     )  # fmt: skip
-    return build(done, out or folder.file("report"), about=about, pictures=pictures)
+    return build(runs, out or folder.file("report"), about=about, pictures=pictures)

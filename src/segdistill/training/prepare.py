@@ -187,8 +187,8 @@ def _left_out(recipe: Recipe, dataset: Dataset, splits: Splits) -> tuple[str, ..
     hidden = tuple(name for name in split(everyone, dataset).train if name not in splits.train)
     if not hidden and all(case.label is not None for case in dataset.cases):
         raise SegdistillError(
-            f"data.unlabelled: {dataset.path} has no case without label, and all labels of the training cases are used; "
-            "name a folder of images by data.unlabelled.path, or say data.splits.labelled=0.25"
+            f"data.unlabelled: {dataset.path} has no case without label, and all labels of the training cases are "
+            "used; name a folder of images by data.unlabelled.path, or say data.splits.labelled=0.25"
         )
     return hidden
 

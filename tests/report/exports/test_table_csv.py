@@ -96,3 +96,9 @@ def test_folds(
 ) -> None:
     """Unknown where a file gave the splits, or where the recipe does not say."""
     assert {row["fold"] for row in rows(table_csv.cases(gather(telling)))} == {""}
+
+
+def test_calibration_and_lesions_have_columns(evidence: Evidence) -> None:
+    found = rows(table_csv.models(evidence))
+    assert found[0]["ece_mean"] == "" and found[0]["lesion_f1_mean"] == "", "these runs do not tell"
+    assert len({len(row) for row in found}) == 1 and None not in found[0]

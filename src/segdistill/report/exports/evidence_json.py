@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,14 @@ from segdistill import __version__
 from segdistill.report import cautions, verdict
 from segdistill.report.comparisons import ALONE, TEACHER, compare, find, outcome
 from segdistill.report.evidence import Comparison, Evidence, Model
+from segdistill.report.exports.beyond_overlap import calibration, lesions
 from segdistill.report.exports.evidence_schema import (
     Against,
     CaseRow,
     Data,
     Difference,
     EvidenceFile,
+    LesionsOfSize,
     ModelRow,
     Price,
     RunRow,
@@ -24,7 +26,7 @@ from segdistill.report.exports.evidence_schema import (
     Value,
     Warned,
 )
-from segdistill.report.exports.figure import COUNTS, defined, figure, fold, metrics
+from segdistill.report.exports.figure import COUNTS, Figure, defined, figure, fold, metrics
 from segdistill.report.scores import mean
 
 
@@ -93,11 +95,7 @@ def _model(model: Model, evidence: Evidence, names: tuple[str, ...]) -> ModelRow
     scored = bool(model.evaluated)
 
     def values(name: str | None = None) -> dict[str, Value]:
-        found = {metric: figure(model, evidence, metric, name) for metric in names if scored}
-        return {
-            metric: Value(mean=one.mean, spread=one.spread, by_seed=list(one.by_seed), n=one.n)
-            for metric, one in found.items()
-        }
+        return _values({metric: figure(model, evidence, metric, name) for metric in names if scored})
 
     comparisons = [one for one in evidence.comparisons if one.student is model]
     missing = [one for run in model.runs for one in evidence.missing_teachers.get(run.name, ())]
@@ -114,6 +112,11 @@ def _model(model: Model, evidence: Evidence, names: tuple[str, ...]) -> ModelRow
             "evidence": scored and not evidence.tainted(model),
             "metrics": values(),
             "classes": {name: values(name) for name in evidence.classes if scored},
+            "calibration": _values(calibration(model, evidence)),
+            "lesions": [
+                LesionsOfSize(above=low, up_to=defined(high), lesions=number, figures=_values(found))
+                for low, high, number, found in lesions(model, evidence)
+            ],
             "cost": _price(model),
             "teachers": [teacher.short for one in comparisons for teacher in one.teachers],
             "other_teachers": list(
@@ -121,6 +124,13 @@ def _model(model: Model, evidence: Evidence, names: tuple[str, ...]) -> ModelRow
             ),
         }
     )
+
+
+def _values(figures: Mapping[str, Figure]) -> dict[str, Value]:
+    return {
+        name: Value(mean=one.mean, spread=one.spread, by_seed=list(one.by_seed), n=one.n)
+        for name, one in figures.items()
+    }
 
 
 def _price(model: Model) -> Price | None:

@@ -58,6 +58,18 @@ class Price(Part):
     threads: int | None
 
 
+class LesionsOfSize(Part):
+    """Detection of the lesions of a range of sizes, all cases and classes together."""
+
+    above: Annotated[float, Field(ge=0, description="mm3, of 2-D images mm2")]
+    up_to: Annotated[Number, Field(description="null: no end")]
+    lesions: Annotated[int, Field(ge=0, description="in the references")]
+    figures: Annotated[
+        dict[str, Value],
+        Field(description="recall, precision, f1, dice (0 where missed), false_positives_per_case"),
+    ]
+
+
 class ModelRow(Part):
     """Runs that differ by nothing but the seed."""
 
@@ -71,6 +83,13 @@ class ModelRow(Part):
     evidence: Annotated[bool, Field(description="false: a teacher had learnt from every one of these cases")]
     metrics: Annotated[dict[str, Value], Field(description="averaged over the classes within each case")]
     classes: Annotated[dict[str, dict[str, Value]], Field(description="by class, then metric")]
+    calibration: Annotated[
+        dict[str, Value],
+        Field(description="ece and brier near the structures, *_image over whole images; empty: not told"),
+    ]
+    lesions: Annotated[
+        list[LesionsOfSize], Field(description="first all, then thirds by size; empty: not told")
+    ]
     cost: Price | None
     teachers: Annotated[list[str], Field(description="names of the models here that taught it, best first")]
     other_teachers: Annotated[list[str], Field(description="in words: teachers that are no model here")]

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from segdistill.report.evidence import Evidence, Model
+from segdistill.report.exports.beyond_overlap import CALIBRATION, LESIONS, calibration, lesions
 from segdistill.report.exports.figure import COUNTS, defined, figure, fold, metrics
 from segdistill.report.scores import Scores, mean
 
@@ -17,11 +18,13 @@ Cell = str | int | float | None
 def models(evidence: Evidence) -> str:
     """models.csv: role, name, seeds, cases, mean and spread of every metric, and what the model costs.
 
-    Shares (Dice, IoU, NSD) are between 0 and 1, distances in mm, times in ms. What is undefined is empty.
+    Shares (Dice, IoU, NSD, ECE, lesions found) are between 0 and 1, distances in mm, times in ms. What is undefined or
+    was not told is empty.
     """
     names = metrics(evidence)
     header = ["role", "name", "network", "method", "seeds", "cases", "evidence"]
-    header += [f"{metric}_{part}" for metric in names for part in ("mean", "spread")]
+    beyond = [*CALIBRATION, *(f"lesion_{name}" for name in LESIONS)]
+    header += [f"{metric}_{part}" for metric in (*names, *beyond) for part in ("mean", "spread")]
     header += [
         "parameters",
         "macs",
@@ -61,6 +64,11 @@ def _model(model: Model, evidence: Evidence, names: Sequence[str]) -> list[Cell]
     for metric in names:
         found = figure(model, evidence, metric)
         row += [found.mean, found.spread]
+    every = next(iter(lesions(model, evidence)), None)
+    sure, found_lesions = calibration(model, evidence), every[3] if every else {}
+    for known, wanted in ((sure, CALIBRATION), (found_lesions, LESIONS)):
+        for name in wanted:
+            row += [known[name].mean, known[name].spread] if name in known else [None, None]
     cost = model.cost
     if cost is None:
         return [*row, *[None] * 8]
@@ -75,7 +83,7 @@ def _baseline(name: str, scores: Scores, evidence: Evidence, names: Sequence[str
     row: list[Cell] = ["baseline", name, None, None, None, len(over), "yes"]
     for metric in names:
         row += [defined(mean([scores.of(case, metric) for case in over])), None]
-    return [*row, *[None] * 8]
+    return [*row, *[None] * (2 * len((*CALIBRATION, *LESIONS)) + 8)]
 
 
 def _yes(value: bool) -> str:

@@ -1,0 +1,63 @@
+"""Calibration and lesion detection of a model as the exports give them: by run, then mean and spread over seeds."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+
+from segdistill.evaluation.calibration import CaseBins
+from segdistill.evaluation.lesions import Detection, detection
+from segdistill.report.evidence import Evidence, Model
+from segdistill.report.exports.figure import Figure, defined
+from segdistill.report.lesion_table import rows_of, sizes
+from segdistill.report.scores import mean, spread
+
+CALIBRATION: dict[str, Callable[[CaseBins], float | None]] = {
+    "ece": lambda one: one.near.ece,
+    "brier": lambda one: one.near.brier,
+    "ece_image": lambda one: one.image.ece,
+    "brier_image": lambda one: one.image.brier,
+}
+"""Near the structures, and over whole images."""
+
+LESIONS: dict[str, Callable[[Detection, int], float | None]] = {
+    "recall": lambda one, _: one.recall,
+    "precision": lambda one, _: one.precision,
+    "f1": lambda one, _: one.f1,
+    "dice": lambda one, _: one.dice,
+    "false_positives_per_case": lambda one, cases: one.false_positives / cases if cases else None,
+}
+"""Over the lesions of all cases and classes together."""
+
+
+def calibration(model: Model, evidence: Evidence) -> dict[str, Figure]:
+    """ECE and Brier score; empty where no run tells them."""
+    cases = evidence.cases_of(model)
+    runs = [run.calibration for run in model.evaluated if run.calibration]
+    return {
+        name: _figure([mean([value(run[case]) for case in cases if case in run]) for run in runs], len(cases))
+        for name, value in CALIBRATION.items()
+        if runs
+    }
+
+
+def lesions(model: Model, evidence: Evidence) -> list[tuple[float, float, int, dict[str, Figure]]]:
+    """Detection of lesions larger than a size and up to another (mm3, or mm2), and how many there are: first of all of
+    them, then of each third of the reference lesions, where they part into thirds. Empty where no run tells.
+    """
+    cases, edges = evidence.cases_of(model), sizes(evidence)
+    runs = [rows_of(run, cases) for run in model.evaluated if run.lesions]
+    ranges = [(0.0, float("inf")), *(itertools.pairwise(edges) if len(edges) > 2 else ())]
+    found = []
+    for low, high in ranges if runs else ():
+        seeds = [detection(rows, low, high) for rows in runs]
+        figures = {
+            name: _figure([value(one, len(cases)) for one in seeds], seeds[0].lesions)
+            for name, value in LESIONS.items()
+        }
+        found.append((low, high, seeds[0].lesions, figures))
+    return found
+
+
+def _figure(seeds: Sequence[float | None], n: int) -> Figure:
+    return Figure(defined(mean(seeds)), defined(spread(seeds)), tuple(map(defined, seeds)), n)
