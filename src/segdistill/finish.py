@@ -14,10 +14,13 @@ from segdistill.run import Run
 from segdistill.training.mlflow import log_scores
 
 
-def finish(runs: Sequence[Run], out: Path | None = None) -> Report:
+def finish(runs: Sequence[Run], out: Path | None = None, *, grad_cam: bool = False) -> Report:
     """Evaluate and measure what has not been, for the runs and the teachers they name; write the report.
 
     A teacher is scored on its own cases; the report compares on those that all have in common.
+
+    Args:
+        grad_cam: show in the report where the networks look on one case.
 
     Returns:
         The page, report.html in `out` (by default the first run's folder), and its verdict.
@@ -39,7 +42,7 @@ def finish(runs: Sequence[Run], out: Path | None = None) -> Report:
         known[same] = keep_cost(run, known.get(same))
     for run in runs:
         log_scores(run)
-    return build([run.path for run in everyone.values()], out or runs[0].path)
+    return build([run.path for run in everyone.values()], out or runs[0].path, grad_cam=grad_cam)
 
 
 def _data(run: Run) -> str | None:

@@ -70,6 +70,15 @@ def test_pictures_of_cases_are_left_out(done: StudyFolder, tmp_path: Path) -> No
     assert "data:image/png" not in (tmp_path / "without" / "report" / "report.html").read_text()
 
 
+def test_where_the_networks_look_is_shown_on_request(done: StudyFolder, tmp_path: Path) -> None:
+    text = report(done, tmp_path / "with", grad_cam=True).page.read_text()
+    assert "Where the networks look" in text and (tmp_path / "with" / "figures" / "grad-cam.png").is_file()
+    assert "Where the networks look" not in report(done, tmp_path / "without").page.read_text()
+    keep(done, tmp_path / "kept")
+    text = report(StudyFolder.open(tmp_path / "kept"), tmp_path / "again", grad_cam=True).page.read_text()
+    assert "<b>Grad-CAM</b> is left out" in text, "kept runs have no checkpoints"
+
+
 def test_runs_on_named_images_are_taken_over_with_their_teachers(
     done: StudyFolder, study: Make, tmp_path: Path
 ) -> None:

@@ -36,6 +36,13 @@ Trust = Annotated[
         "pickle with more than weights. Only for files of people whom you trust.",
     ),
 ]
+GradCam = Annotated[
+    bool,
+    typer.Option(
+        "--grad-cam",
+        help="Also show where teacher, student alone and distilled student look on one case (Grad-CAM).",
+    ),
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
 
 

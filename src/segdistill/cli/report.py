@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from segdistill.cli import exporting
+from segdistill.cli.arguments import GradCam
 
 
 def report_command(
@@ -27,6 +28,7 @@ def report_command(
             show_default=False,
         ),
     ] = None,
+    grad_cam: GradCam = False,
     export: exporting.Folder = None,
     formats: exporting.Formats = None,
     anonymous: exporting.Anonymous = False,
@@ -49,7 +51,7 @@ def report_command(
     from segdistill.finish import finish
     from segdistill.run import Run
 
-    report = finish([Run.open(run) for run in runs], out)
+    report = finish([Run.open(run) for run in runs], out, grad_cam=grad_cam)
     Console(stderr=True).print(report.verdict, highlight=False, markup=False)
     print(report.page)
     wanted.write(runs)

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from segdistill.cli import exporting
-from segdistill.cli.arguments import AsJson, recipe_from
+from segdistill.cli.arguments import AsJson, GradCam, recipe_from
 from segdistill.cli.arguments import Words as RecipeWords
 from segdistill.errors import SegdistillError
 
@@ -231,6 +231,7 @@ def report_command(
         Path | None, typer.Option("--out", "-o", help="[default: STUDY_FOLDER/report]", show_default=False)
     ] = None,
     images: Annotated[bool, typer.Option(help="Show images of cases.")] = True,
+    grad_cam: GradCam = False,
     export: exporting.Folder = None,
     formats: exporting.Formats = None,
     anonymous: exporting.Anonymous = False,
@@ -249,7 +250,7 @@ def report_command(
 
     wanted = exporting.Export(export, formats, anonymous, overwrite)
     folder = StudyFolder.open(study)
-    _report(folder, out, images=images)
+    _report(folder, out, images=images, grad_cam=grad_cam)
     wanted.write(done(folder))
 
 
@@ -342,10 +343,10 @@ def _study(words: list[str], profile: str) -> Study:
     return load(sources[0], profile=profile, layers=sources[1:], overrides=overrides)
 
 
-def _report(folder: StudyFolder, out: Path | None, *, images: bool = True) -> None:
+def _report(folder: StudyFolder, out: Path | None, *, images: bool = True, grad_cam: bool = False) -> None:
     from segdistill.study.report import report
 
-    found = report(folder, out, pictures=images)
+    found = report(folder, out, pictures=images, grad_cam=grad_cam)
     console = Console(stderr=True)
     console.print(f"\n{found.verdict}\n", highlight=False, markup=False)
     if lacking := [name for name, status in folder.statuses().items() if status != "done"]:

@@ -21,7 +21,14 @@ class Report:
     verdict: str
 
 
-def build(runs: Sequence[Path], out: Path, *, about: About | None = None, pictures: bool = True) -> Report:
+def build(
+    runs: Sequence[Path],
+    out: Path,
+    *,
+    about: About | None = None,
+    pictures: bool = True,
+    grad_cam: bool = False,
+) -> Report:
     """Write report.html (self-contained), report.md and figures/ into the folder `out`.
 
     Where a distilled student has no student alone among the runs, the recipe that makes it is written there
@@ -33,6 +40,7 @@ def build(runs: Sequence[Path], out: Path, *, about: About | None = None, pictur
         out: a folder, made where it does not exist. Files of an earlier report in it are replaced.
         about: the study that they belong to.
         pictures: show images of cases, where those are still there; False for images that may not be passed on.
+        grad_cam: show where teacher, student alone and distilled student look on one case: their networks are run.
 
     Raises:
         SegdistillError: not a run folder, a broken file, runs on different data sets, or `out` cannot
@@ -45,7 +53,7 @@ def build(runs: Sequence[Path], out: Path, *, about: About | None = None, pictur
 
     out = Path(out)
     evidence = gather([Path(run) for run in runs])
-    content = page.compose(evidence, out, about=about, pictures=pictures)
+    content = page.compose(evidence, out, about=about, pictures=pictures, grad_cam=grad_cam)
     for comparison in evidence.comparisons:
         if comparison.alone is None:
             baseline.write_recipe(comparison.student, out)

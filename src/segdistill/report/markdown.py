@@ -53,6 +53,8 @@ def _lines(page: Page, figures: str) -> Iterator[str]:
         yield from (plain(page.overlay_note), "")
     for picture in (page.overlays,) if isinstance(page.overlays, Missing) else page.overlays:
         yield from _figure(picture, figures)
+    if page.explained is not None:
+        yield from _figure(page.explained, figures)
     if page.worst:
         yield from (
             "## Worst cases" if page.every_case else "## All cases, the worst first",

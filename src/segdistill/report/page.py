@@ -76,6 +76,7 @@ class Page:
     curves: tuple[Figure | Missing, ...]
     overlays: tuple[Figure, ...] | Missing
     overlay_note: str
+    explained: Figure | Missing | None
     worst: Table | None
     every_case: Table | None
     costs: Table
@@ -93,16 +94,24 @@ class Page:
         """All figures that could be made, in the order of the page."""
         several = () if isinstance(self.overlays, Missing) else self.overlays
         tested = (self.differences, self.brackets, self.trend, self.size, self.slopes)
-        every = (*tested, *several, self.lesion_size, self.reliability, *self.curves)
+        every = (*tested, *several, self.explained, self.lesion_size, self.reliability, *self.curves)
         return tuple(figure for figure in every if isinstance(figure, Figure))
 
 
-def compose(evidence: Evidence, out: Path, *, about: About | None = None, pictures: bool = True) -> Page:
+def compose(
+    evidence: Evidence,
+    out: Path,
+    *,
+    about: About | None = None,
+    pictures: bool = True,
+    grad_cam: bool = False,
+) -> Page:
     """Compute everything that the report in the folder `out` says.
 
     Args:
         about: the study that the runs belong to.
         pictures: show images of cases.
+        grad_cam: show where the networks look on one of them.
     """
     head = evidence.headline
     shown = [c for c in evidence.comparisons if c.student.evaluated or c.student.run.epochs]
@@ -139,6 +148,7 @@ def compose(evidence: Evidence, out: Path, *, about: About | None = None, pictur
         ),
         overlays=shown_cases,
         overlay_note=overlays.explain(head) if head else "",
+        explained=_explained(evidence, head) if grad_cam and pictures else None,
         worst=worst,
         every_case=tables.cases(head, evidence) if head and many else None,
         costs=tables.costs(evidence),
@@ -162,6 +172,15 @@ def _pictures(evidence: Evidence, head: Comparison | None) -> tuple[Figure, ...]
         return Missing(overlays.TITLE, "no distilled student was evaluated")
     found = overlays.draw(evidence, head)
     return found if isinstance(found, Missing) else tuple(found)
+
+
+def _explained(evidence: Evidence, head: Comparison | None) -> Figure | Missing:
+    if head is None:
+        return Missing("Grad-CAM", "no distilled student was evaluated")
+    # Imported here: of all that the report shows, only this needs the networks.
+    from segdistill.report.explained import explained
+
+    return explained(evidence, head)
 
 
 def _title(evidence: Evidence, about: About | None) -> str:

@@ -24,12 +24,15 @@ def done(folder: StudyFolder) -> list[Path]:
     return found
 
 
-def report(folder: StudyFolder, out: Path | None = None, *, pictures: bool = True) -> Report:
+def report(
+    folder: StudyFolder, out: Path | None = None, *, pictures: bool = True, grad_cam: bool = False
+) -> Report:
     """Write the report over the runs that are done.
 
     Args:
         out: a folder; None: `report` in the study's.
         pictures: show images of cases, where those are still there.
+        grad_cam: show where the networks look on one of them.
 
     Raises:
         SegdistillError: no run is done.
@@ -39,4 +42,4 @@ def report(folder: StudyFolder, out: Path | None = None, *, pictures: bool = Tru
         study.name, study.summary, study.reference, study.differs, folder.command, len(statuses),
         {name: status for name, status in statuses.items() if status != "done"},
     )  # fmt: skip
-    return build(runs, out or folder.file("report"), about=about, pictures=pictures)
+    return build(runs, out or folder.file("report"), about=about, pictures=pictures, grad_cam=grad_cam)
