@@ -119,7 +119,7 @@ def test_a_teacher_of_other_data_is_not_set_beside_the_student(
     student = distil("student", *FOLDS, "teachers.t.path=runs/foreign")
     assert read(student / "run.json")["taught_on"] == {}, "it may have had these cases under other names"
     shown: list[Path] = []
-    monkeypatch.setattr(finish, "build", lambda runs, out: shown.extend(runs))
+    monkeypatch.setattr(finish, "build", lambda runs, out, **_: shown.extend(runs))
     finish.finish([Run.open(student)])
     assert shown == [student]
     assert not Path("runs/foreign/metrics.json").exists()

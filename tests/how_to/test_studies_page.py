@@ -57,6 +57,13 @@ def test_a_study_of_ones_own_and_a_tuned_baseline(desk: Desk, command: Command) 
     assert answer.out.strip().endswith("report.html")
     status = follow("segdistill study status studies/mine --json", command)
     assert json.loads(status.out)["counts"] == {"done": 5}
+    kept = [line for line in lines if "study keep" in line or "report results" in line or "--export" in line]
+    for line in kept:
+        follow(line.replace("sarcoma", "mine"), command)
+    assert Path("results/mine/report/report.html").is_file() and Path("paper/table.tex").is_file()
+    assert not list(Path("results/mine").rglob("*.safetensors"))
+    again = first.replace("--out studies/mine", "--out studies/again --reuse studies/mine")
+    assert "5 runs taken over from studies/mine" in follow(again, command, *FEW).err
     follow(next(line for line in lines if "study tune" in line), command, *FEW)
     assert load("mine.yaml", layers=["tuning/tuned.yaml"]).settings["tuned"]["trials"] == 2
 

@@ -47,6 +47,20 @@ def test_a_baseline_that_was_not_tuned(make_run: Callable[..., Path], scores: An
     )
 
 
+def test_a_metric_file_of_other_cases(make_run: Callable[..., Path], scores: Any, tmp_path: Path) -> None:
+    other = ("c00", "z1", "z2")
+    cautions = found(group(make_run, scores, tmp_path, alone={"scores": scores(0.9, other)}))
+    told = cautions["Scores of other cases"]
+    assert told.severity == "serious" and "alone" in told.text and "z1, z2" in told.text
+    assert "Nothing can be concluded" in told.text
+
+
+def test_runs_scored_on_other_classes(make_run: Callable[..., Path], scores: Any, tmp_path: Path) -> None:
+    liver = {case: {"liver": 0.9} for case in CASES}
+    told = found(group(make_run, scores, tmp_path, alone={"scores": liver}))["Different classes"]
+    assert told.severity == "serious" and "liver: alone0, alone1" in told.text
+
+
 def folds(make_run: Callable[..., Path], scores: Any, root: Path) -> list[Path]:
     """Three folds of four cases each: teacher, alone and distilled, each on its own validation cases."""
     runs = []

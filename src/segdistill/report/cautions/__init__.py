@@ -1,0 +1,44 @@
+"""What a reader has to know before believing the figures: small checks over the evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from segdistill.report.cautions.caution import Caution
+from segdistill.report.cautions.of_cases import (
+    few_cases,
+    foreign_scores,
+    no_test_cases,
+    undefined_scores,
+    unequal_cases,
+    unequal_classes,
+)
+from segdistill.report.cautions.of_leaks import leak, leak_of_others, unknown_teacher
+from segdistill.report.cautions.of_training import (
+    no_baseline,
+    one_seed,
+    other_preprocessing,
+    several_comparisons,
+    silent_term,
+    twin_runs,
+    unequal_budgets,
+    unequal_inputs,
+    unfinished,
+    untuned,
+    weak_teacher,
+)
+from segdistill.report.evidence import Evidence
+
+__all__ = ["Caution", "examine", "several_comparisons"]
+
+CHECKS: tuple[Callable[[Evidence], Iterator[Caution]], ...] = (
+    *(foreign_scores, unequal_classes, no_test_cases, leak, leak_of_others, no_baseline, unequal_budgets),
+    *(weak_teacher, unfinished, unequal_cases, unknown_teacher, one_seed, untuned, few_cases, silent_term),
+    *(other_preprocessing, unequal_inputs, undefined_scores, several_comparisons, twin_runs),
+)
+
+
+def examine(evidence: Evidence) -> tuple[Caution, ...]:
+    """Every caution once, serious ones first."""
+    found = dict.fromkeys(caution for check in CHECKS for caution in check(evidence))
+    return tuple(sorted(found, key=lambda caution: caution.severity != "serious"))

@@ -1,0 +1,156 @@
+"""Checks of how runs were trained, and of what they are compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import combinations
+
+from segdistill.report import baseline
+from segdistill.report.cautions.caution import Caution
+from segdistill.report.comparisons import compare, outcome
+from segdistill.report.evidence import Evidence
+from segdistill.report.words import fixed, listing, points
+
+ALMOST_NONE, ALMOST_ALL = 0.01, 0.99  # of the student's gradient
+
+
+def no_baseline(evidence: Evidence) -> Iterator[Caution]:
+    """Distilled students without the same network trained alone."""
+    for comparison in evidence.comparisons:
+        if baseline.is_missing(comparison):
+            text = (
+                f"There is no evaluated run of {comparison.student.network} trained alone with the budget of "
+                f"{comparison.student.short}; without it, nobody knows what distillation gained."
+            )
+            yield Caution("serious", "No student alone", text)
+
+
+def unequal_budgets(evidence: Evidence) -> Iterator[Caution]:
+    """Students alone that were not trained as the distilled ones were."""
+    for comparison in evidence.comparisons:
+        if comparison.alone is not None and comparison.differences:
+            names = f"{comparison.student.short} and {comparison.alone.short}"
+            text = f"{names} were not trained alike ({listing(comparison.differences)})."
+            yield Caution("serious", "Different budgets", text)
+
+
+def one_seed(evidence: Evidence) -> Iterator[Caution]:
+    """Students of which no spread over seeds is known."""
+    single = [m.short for m in evidence.models if m.role != "teacher" and len(m.evaluated) == 1]
+    if single:
+        text = (
+            f"{listing(single)} ran with one seed only. The interval and the p-values are over cases; how "
+            "much another seed would change the result is unknown. Three seeds are a fair start."
+        )
+        yield Caution("note", "One seed", text)
+
+
+def untuned(evidence: Evidence) -> Iterator[Caution]:
+    """Baselines that were not given their best chance."""
+    plain = [
+        c.alone.short
+        for c in evidence.comparisons
+        if c.alone is not None and not c.alone.run.recipe.get("tuned")
+    ]
+    if plain:
+        names = listing(list(dict.fromkeys(plain)))
+        text = (
+            f"{names}, trained alone, had settings that were not tuned, and an untuned baseline is easily beaten. "
+            "The command study tune searches learning rate and augmentation on the validation cases."
+        )
+        yield Caution("note", "Untuned baseline", text)
+
+
+def weak_teacher(evidence: Evidence) -> Iterator[Caution]:
+    """Teachers that score below the student alone."""
+    for comparison in evidence.comparisons:
+        alone = comparison.alone
+        if alone is None or not alone.evaluated:
+            continue
+        for teacher in (teacher for teacher in comparison.teachers if teacher.evaluated):
+            behind = compare(teacher, alone, evidence)
+            if behind.difference is None or behind.difference >= 0:
+                continue
+            sure = outcome(behind) == "loss"
+            text = (
+                f"{teacher.short} ({teacher.network}) scores {fixed(points(-behind.difference))} Dice points "
+                f"less than {alone.short} trained alone{'' if sure else ', which may be chance'}; it has "
+                "little to teach. Train it further."
+            )
+            yield Caution("serious" if sure else "note", "Teacher worse than the student alone", text)
+
+
+def silent_term(evidence: Evidence) -> Iterator[Caution]:
+    """Terms whose share of the student's gradient stays below 1 % or above 99 %."""
+    for model in evidence.of("distilled"):
+        shares = [share for run in model.runs for share in run.shares]
+        for term in dict.fromkeys(name for share in shares for name in share):
+            values = [share[term] for share in shares if share.get(term) is not None]
+            if values and max(values) < ALMOST_NONE:
+                told = (
+                    f"gets at most {fixed(100 * max(values), 2)} % of the student's gradient, so it teaches"
+                )
+                advice = "next to nothing. Raise its weight, or choose another norm."
+            elif values and min(values) > ALMOST_ALL and any(len(share) > 1 for share in shares):
+                told = f"takes at least {fixed(100 * min(values))} % of the student's gradient, so all else"
+                advice = "teaches next to nothing. Lower its weight."
+            else:
+                continue
+            text = f"In {model.short}, the term \u201c{term}\u201d {told} {advice}"
+            yield Caution("note", "Term out of balance", text)
+
+
+def unfinished(evidence: Evidence) -> Iterator[Caution]:
+    """Runs that did not end as planned, or that nobody evaluated."""
+    for run in evidence.runs:
+        if run.status not in ("", "finished"):
+            planned = f" of {run.planned_epochs}" if run.planned_epochs else ""
+            text = (
+                f"{run.name} is not finished ({len(run.epochs)}{planned} epochs); what it scores, if "
+                "anything, is of an earlier checkpoint. Its command with --resume goes on with it."
+            )
+            yield Caution("serious", "Unfinished run", text)
+        elif run.scores is None:
+            text = f"{run.name} has no scores and is left out of comparisons."
+            yield Caution("serious", "Not evaluated", text)
+
+
+def other_preprocessing(evidence: Evidence) -> Iterator[Caution]:
+    """Runs on images that were prepared differently."""
+    folds: dict[int | None, set[str]] = {}  # each is prepared by its own training cases
+    for run in evidence.runs:
+        folds.setdefault(run.fold, set()).update(filter(None, [run.fingerprint]))
+    prints = max(map(sorted, folds.values()), key=len, default=[])
+    if len(prints) > 1:
+        text = (
+            "The runs were trained on differently prepared or changed images (fingerprints "
+            f"{listing(prints)}). Scores are on the original images."
+        )
+        yield Caution("note", "Data differ", text)
+
+
+def unequal_inputs(evidence: Evidence) -> Iterator[Caution]:
+    """Costs of inputs that differ in size."""
+    inputs = sorted({model.cost.input for model in evidence.models if model.cost and model.cost.input})
+    if len(inputs) > 1:
+        sizes = listing([" \u00d7 ".join(map(str, one)) for one in inputs])
+        yield Caution("note", "Unequal inputs", f"MACs and times are for inputs of different size ({sizes}).")
+
+
+def several_comparisons(evidence: Evidence) -> Iterator[Caution]:
+    """The best of many is partly lucky."""
+    if len(evidence.comparisons) > 1:
+        text = (
+            "Several students are tested here. Gains and losses are judged by p-values that are adjusted for that "
+            "(Holm), but the best of them still owes a part of its difference to having been chosen as the best."
+        )
+        yield Caution("note", "Several comparisons", text)
+
+
+def twin_runs(evidence: Evidence) -> Iterator[Caution]:
+    """Repetitions that are none."""
+    for model in evidence.models:
+        for one, other in combinations(model.runs, 2):
+            if (one.seed, one.fold) == (other.seed, other.fold):
+                text = f"{one.name} and {other.name} have the same recipe and seed; the spread is too small."
+                yield Caution("note", "Same seed twice", text)
