@@ -30,7 +30,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all test-export lint format reference bench clean distclean force
+.PHONY: help install demo test test-all test-export lint format reference results bench clean distclean force
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
@@ -63,6 +63,9 @@ format: $(STAMP)  ## Mend style and formatting
 
 reference: $(STAMP)  ## Write the pages in docs/reference anew, from the tables
 	@$(BIN)/python -m segdistill.reference docs/reference
+
+results: $(STAMP)  ## Tables and figures of docs/results again, from what is kept, into build/results
+	@SEGDISTILL=$(abspath $(BIN)/segdistill) docs/results/again.sh build/results
 
 .PHONY: nnunet
 NNUNET := .venv-nnunet
