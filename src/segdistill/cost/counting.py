@@ -10,6 +10,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from segdistill.cost.activations import Activations
+from segdistill.cost.by_stage import StageCost, by_stage
 from segdistill.cost.meta import without_data
 from segdistill.cost.thop_convention import watch
 from segdistill.errors import SegdistillError
@@ -24,6 +25,7 @@ class Counts:
     thop_parameters: int
     thop_macs: int  # printed as "GFLOPs" in most papers, divided by 1e9
     activation_bytes: int  # float32 tensors alive at once at the peak of a forward pass, without the weights
+    stages: tuple[StageCost, ...]  # the true counts, stage by stage
     weight_bytes: int  # of the parameters and buffers as they are, each once: the size of a file of them
 
 
@@ -40,7 +42,11 @@ def count(network: nn.Module, image_shape: Sequence[int]) -> Counts:
     network.eval()
     try:
         with torch.no_grad(), without_data(network) as states:
-            with watch(network) as tally, FlopCounterMode(display=False) as flops:
+            with (
+                watch(network) as tally,
+                FlopCounterMode(display=False) as flops,
+                by_stage(network, flops.get_total_flops) as stages,
+            ):
                 network(image)
             with Activations(states) as activations:
                 network(image)
@@ -58,5 +64,6 @@ def count(network: nn.Module, image_shape: Sequence[int]) -> Counts:
         thop_parameters=tally.parameters,
         thop_macs=tally.macs,
         activation_bytes=activations.peak,
+        stages=tuple(stages),
         weight_bytes=sum(tensor.nbytes for tensor in states),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -103,6 +104,7 @@ def _counted(target: Target) -> Cost:
         "macs": counts.macs,
         "thop_parameters": counts.thop_parameters,
         "thop_macs": counts.thop_macs,
+        "stages": [asdict(one) for one in counts.stages],
         "file_mb": counts.weight_bytes / MB,
         "activation_mb": counts.activation_bytes / MB,
         "peak_memory_mb": (counts.weight_bytes + counts.activation_bytes) / MB,

@@ -69,7 +69,7 @@ def _lines(page: Page, figures: str) -> Iterator[str]:
         yield from ("## Training", "")
     for curve in page.curves:
         yield from _figure(curve, figures)
-    yield from ("## Cost", "", *_table(page.costs))
+    yield from ("## Cost", "", *_table(page.costs), *_quietly(page.stages, figures))
     yield from ("## How to reproduce", "", plain(page.data), "")
     if page.about and page.about.command:
         yield from ("The whole study:", "", *_code(page.about.command), "")

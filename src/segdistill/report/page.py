@@ -24,6 +24,7 @@ from segdistill.report.figures import (
     overlays,
     reliability,
     slopes,
+    stages,
     trend,
 )
 from segdistill.report.lesion_table import lesion_table
@@ -80,6 +81,7 @@ class Page:
     worst: Table | None
     every_case: Table | None
     costs: Table
+    stages: Figure | Missing
     steps: tuple[Step, ...]
     machines: tuple[Mapping[str, str], ...]
     data: str
@@ -94,7 +96,15 @@ class Page:
         """All figures that could be made, in the order of the page."""
         several = () if isinstance(self.overlays, Missing) else self.overlays
         tested = (self.differences, self.brackets, self.trend, self.size, self.slopes)
-        every = (*tested, *several, self.explained, self.lesion_size, self.reliability, *self.curves)
+        every = (
+            *tested,
+            *several,
+            self.explained,
+            self.lesion_size,
+            self.reliability,
+            *self.curves,
+            self.stages,
+        )
         return tuple(figure for figure in every if isinstance(figure, Figure))
 
 
@@ -152,6 +162,7 @@ def compose(
         worst=worst,
         every_case=tables.cases(head, evidence) if head and many else None,
         costs=tables.costs(evidence),
+        stages=stages.draw(evidence),
         steps=tuple(_step(run) for run in evidence.runs),
         machines=_machines(evidence),
         data=_data(evidence),

@@ -19,6 +19,15 @@ from segdistill.report.scores import Scores
 
 
 @dataclass(frozen=True)
+class StageShare:
+    """What one stage of a network costs: multiply-adds and parameters."""
+
+    stage: str
+    macs: int
+    parameters: int
+
+
+@dataclass(frozen=True)
 class Cost:
     """What cost.json says. MACs are for one input of the shape `input`; times are for that input too."""
 
@@ -30,6 +39,7 @@ class Cost:
     latency_p95: float | None
     device: str
     threads: int | None
+    stages: tuple[StageShare, ...]  # in the order of a forward pass; empty in older records
     peak_memory: float | None  # MB: the weights and what a forward pass adds, not the whole process
 
 
@@ -255,6 +265,10 @@ def _cost(value: Mapping[str, Any]) -> Cost | None:
         latency_p95=latency.get("p95"),
         device=str(latency.get("device") or ""),
         threads=latency.get("threads"),
+        stages=tuple(
+            StageShare(str(one["stage"]), int(one["macs"]), int(one["parameters"]))
+            for one in value.get("stages", ())
+        ),
         peak_memory=value.get("peak_memory_mb"),
     )
 
