@@ -10,17 +10,18 @@ from segdistill.cost.record import Cost, keep_cost
 from segdistill.evaluation.evaluate import evaluate
 from segdistill.model import architecture
 from segdistill.report import Report, build
+from segdistill.report.shown import Shown
 from segdistill.run import Run
 from segdistill.training.mlflow import log_scores
 
 
-def finish(runs: Sequence[Run], out: Path | None = None, *, grad_cam: bool = False) -> Report:
+def finish(runs: Sequence[Run], out: Path | None = None, *, shown: Shown | None = None) -> Report:
     """Evaluate and measure what has not been, for the runs and the teachers they name; write the report.
 
     A teacher is scored on its own cases; the report compares on those that all have in common.
 
     Args:
-        grad_cam: show in the report where the networks look on one case.
+        shown: which images of cases the report shows.
 
     Returns:
         The page, report.html in `out` (by default the first run's folder), and its verdict.
@@ -42,7 +43,7 @@ def finish(runs: Sequence[Run], out: Path | None = None, *, grad_cam: bool = Fal
         known[same] = keep_cost(run, known.get(same))
     for run in runs:
         log_scores(run)
-    return build([run.path for run in everyone.values()], out or runs[0].path, grad_cam=grad_cam)
+    return build([run.path for run in everyone.values()], out or runs[0].path, shown=shown)
 
 
 def _data(run: Run) -> str | None:

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from segdistill.data import open_dataset
+from segdistill.errors import SegdistillError
 from segdistill.report.evidence import gather
 from segdistill.report.figures import Figure, Missing, bubble, curves, differences, overlays, slopes
 from segdistill.report.figures.pictures import find_dataset, find_prediction, read_picture
@@ -80,6 +81,18 @@ def test_best_median_and_worst_case_are_shown(study: list[Path]) -> None:
     pixels = np.asarray(Image.open(io.BytesIO(figures[0].png)).convert("RGB")).reshape(-1, 3).astype(int)
     orange = (abs(pixels - [230, 159, 0]).sum(axis=1) < 30).sum()
     assert orange > 100  # the contour of the first class
+
+
+def test_cases_of_ones_own_choice_are_shown_instead(study: list[Path]) -> None:
+    evidence = gather(study)
+    (comparison,) = evidence.comparisons
+    figures = overlays.draw(evidence, comparison, ["case_10", "case_09", "case_10"])
+    assert not isinstance(figures, Missing)
+    assert [figure.title for figure in figures] == ["Chosen case: case_10", "Chosen case: case_09"]
+    with pytest.raises(
+        SegdistillError, match=r"case 'case_01': S1 teach_former was not scored on it \(it was on case_08"
+    ):
+        overlays.draw(evidence, comparison, ["case_01"])
 
 
 def test_images_or_masks_that_are_gone_leave_the_overlays_out(study: list[Path]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from segdistill.errors import SegdistillError
+from segdistill.report.shown import Shown
 from segdistill.run import Run
 from segdistill.study.definition import Study
 from segdistill.study.folder import StudyFolder
@@ -71,11 +72,13 @@ def test_pictures_of_cases_are_left_out(done: StudyFolder, tmp_path: Path) -> No
 
 
 def test_where_the_networks_look_is_shown_on_request(done: StudyFolder, tmp_path: Path) -> None:
-    text = report(done, tmp_path / "with", grad_cam=True).page.read_text()
+    text = report(done, tmp_path / "with", shown=Shown(grad_cam=True)).page.read_text()
     assert "Where the networks look" in text and (tmp_path / "with" / "figures" / "grad-cam.png").is_file()
     assert "Where the networks look" not in report(done, tmp_path / "without").page.read_text()
     keep(done, tmp_path / "kept")
-    text = report(StudyFolder.open(tmp_path / "kept"), tmp_path / "again", grad_cam=True).page.read_text()
+    text = report(
+        StudyFolder.open(tmp_path / "kept"), tmp_path / "again", shown=Shown(grad_cam=True)
+    ).page.read_text()
     assert "<b>Grad-CAM</b> is left out" in text, "kept runs have no checkpoints"
 
 

@@ -43,6 +43,15 @@ GradCam = Annotated[
         help="Also show where teacher, student alone and distilled student look on one case (Grad-CAM).",
     ),
 ]
+Cases = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--case",
+        metavar="NAME",
+        help="Show this case instead of the best, the median and the worst; may be repeated.",
+        show_default=False,
+    ),
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
 
 

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from segdistill.cli import exporting
-from segdistill.cli.arguments import GradCam
+from segdistill.cli.arguments import Cases, GradCam
 
 
 def report_command(
@@ -28,6 +28,7 @@ def report_command(
             show_default=False,
         ),
     ] = None,
+    cases: Cases = None,
     grad_cam: GradCam = False,
     export: exporting.Folder = None,
     formats: exporting.Formats = None,
@@ -49,9 +50,12 @@ def report_command(
     """
     wanted = exporting.Export(export, formats, anonymous, overwrite)
     from segdistill.finish import finish
+    from segdistill.report.shown import Shown
     from segdistill.run import Run
 
-    report = finish([Run.open(run) for run in runs], out, grad_cam=grad_cam)
+    report = finish(
+        [Run.open(run) for run in runs], out, shown=Shown(cases=tuple(cases or ()), grad_cam=grad_cam)
+    )
     Console(stderr=True).print(report.verdict, highlight=False, markup=False)
     print(report.page)
     wanted.write(runs)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from segdistill.report.about import About
+    from segdistill.report.shown import Shown
 
 __all__ = ["Report", "build"]
 
@@ -26,8 +27,7 @@ def build(
     out: Path,
     *,
     about: About | None = None,
-    pictures: bool = True,
-    grad_cam: bool = False,
+    shown: Shown | None = None,
 ) -> Report:
     """Write report.html (self-contained), report.md and figures/ into the folder `out`.
 
@@ -39,8 +39,7 @@ def build(
             teachers are read too where their folders are still there.
         out: a folder, made where it does not exist. Files of an earlier report in it are replaced.
         about: the study that they belong to.
-        pictures: show images of cases, where those are still there; False for images that may not be passed on.
-        grad_cam: show where teacher, student alone and distilled student look on one case: their networks are run.
+        shown: which images of cases.
 
     Raises:
         SegdistillError: not a run folder, a broken file, runs on different data sets, or `out` cannot
@@ -50,10 +49,11 @@ def build(
     from segdistill.atomic import write_text
     from segdistill.report import baseline, html, markdown, page
     from segdistill.report.evidence import gather
+    from segdistill.report.shown import Shown
 
     out = Path(out)
     evidence = gather([Path(run) for run in runs])
-    content = page.compose(evidence, out, about=about, pictures=pictures, grad_cam=grad_cam)
+    content = page.compose(evidence, out, about=about, shown=shown or Shown())
     for comparison in evidence.comparisons:
         if comparison.alone is None:
             baseline.write_recipe(comparison.student, out)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -87,11 +87,11 @@ def explain(
     )  # fmt: skip
 
 
-def explained(evidence: Evidence, comparison: Comparison) -> Figure | Missing:
-    """The best teacher, the student alone and the distilled one on the median case; `Missing` where that cannot be."""
-    chosen, rows = choose(evidence, comparison), comparison.student.run.scores
-    case = chosen.get("Median") or next(iter(chosen.values()), None)
-    classes = rows.values[case] if rows and case in rows.values else {}
+def explained(evidence: Evidence, comparison: Comparison, cases: Sequence[str] = ()) -> Figure | Missing:
+    """Best teacher, student alone and distilled student on the median case, or the first of `cases`; else `Missing`."""
+    chosen, rows = choose(evidence, comparison, cases), comparison.student.run.scores
+    case = next((name for what, name in chosen if what == "Median"), chosen[0][1] if chosen else None)
+    classes = rows.values.get(case, {}) if rows and case is not None else {}
     largest = max(classes, key=lambda name: classes[name].get("reference_voxels") or 0, default=None)
     if case is None or largest is None:
         return Missing(TITLE, f"{comparison.student.short} has no case with a defined Dice")

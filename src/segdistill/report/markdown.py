@@ -48,7 +48,7 @@ def _lines(page: Page, figures: str) -> Iterator[str]:
     yield from ("## Figures", "", *_quietly(page.trend, figures))
     for figure in (page.size, page.slopes):
         yield from _figure(figure, figures)
-    yield from ("## Best, median and worst case", "")
+    yield from ("## Cases", "")
     if not isinstance(page.overlays, Missing):
         yield from (plain(page.overlay_note), "")
     for picture in (page.overlays,) if isinstance(page.overlays, Missing) else page.overlays:

@@ -30,6 +30,7 @@ from segdistill.report.figures import (
 from segdistill.report.lesion_table import lesion_table
 from segdistill.report.ranking_table import ranking_table
 from segdistill.report.run_folder import RunRecord
+from segdistill.report.shown import Shown
 from segdistill.report.site_table import site_table
 from segdistill.report.tables import Table
 from segdistill.report.verdict import Verdict
@@ -113,23 +114,19 @@ def compose(
     out: Path,
     *,
     about: About | None = None,
-    pictures: bool = True,
-    grad_cam: bool = False,
+    shown: Shown = Shown(),  # noqa: B008  frozen
 ) -> Page:
     """Compute everything that the report in the folder `out` says.
 
     Args:
         about: the study that the runs belong to.
-        pictures: show images of cases.
-        grad_cam: show where the networks look on one of them.
+        shown: which images of cases.
     """
     head = evidence.headline
-    shown = [c for c in evidence.comparisons if c.student.evaluated or c.student.run.epochs]
-    shown.sort(key=lambda c: evidence.dice(c.student), reverse=True)
+    trained = [c for c in evidence.comparisons if c.student.evaluated or c.student.run.epochs]
+    trained.sort(key=lambda c: evidence.dice(c.student), reverse=True)
     verdicts = verdict.conclude(evidence, out)
-    shown_cases = (
-        _pictures(evidence, head) if pictures else Missing(overlays.TITLE, "the images are not to be shown")
-    )
+    pictures = _pictures(evidence, head, shown)
     partial = about.unfinished() if about else None
     many = head is not None and len(head.student.cases) > FEW
     worst = tables.cases(head, evidence, WORST if many else None) if head else None
@@ -154,11 +151,11 @@ def compose(
         differences=differences.draw(evidence),
         slopes=slopes.draw(evidence),
         curves=tuple(
-            curves.draw(comparison, number) for number, comparison in enumerate(shown[:MOST_CURVES], 1)
+            curves.draw(comparison, number) for number, comparison in enumerate(trained[:MOST_CURVES], 1)
         ),
-        overlays=shown_cases,
+        overlays=pictures,
         overlay_note=overlays.explain(head) if head else "",
-        explained=_explained(evidence, head) if grad_cam and pictures else None,
+        explained=_explained(evidence, head, shown) if shown.grad_cam and shown.images else None,
         worst=worst,
         every_case=tables.cases(head, evidence) if head and many else None,
         costs=tables.costs(evidence),
@@ -178,20 +175,22 @@ def write_figures(page: Page, folder: Path) -> None:
             write_text(folder / f"{figure.name}.svg", figure.svg)
 
 
-def _pictures(evidence: Evidence, head: Comparison | None) -> tuple[Figure, ...] | Missing:
+def _pictures(evidence: Evidence, head: Comparison | None, shown: Shown) -> tuple[Figure, ...] | Missing:
+    if not shown.images:
+        return Missing(overlays.TITLE, "the images are not to be shown")
     if head is None:
         return Missing(overlays.TITLE, "no distilled student was evaluated")
-    found = overlays.draw(evidence, head)
+    found = overlays.draw(evidence, head, shown.cases)
     return found if isinstance(found, Missing) else tuple(found)
 
 
-def _explained(evidence: Evidence, head: Comparison | None) -> Figure | Missing:
+def _explained(evidence: Evidence, head: Comparison | None, shown: Shown) -> Figure | Missing:
     if head is None:
         return Missing("Grad-CAM", "no distilled student was evaluated")
     # Imported here: of all that the report shows, only this needs the networks.
     from segdistill.report.explained import explained
 
-    return explained(evidence, head)
+    return explained(evidence, head, shown.cases)
 
 
 def _title(evidence: Evidence, about: About | None) -> str:

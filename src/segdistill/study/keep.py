@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 
 from segdistill.atomic import write_text
 from segdistill.errors import SegdistillError
+from segdistill.report.shown import Shown
 from segdistill.study.expansion import RUNS
 from segdistill.study.folder import StudyFolder
 from segdistill.study.report import report
@@ -54,7 +55,7 @@ def keep(folder: StudyFolder, out: Path, *, pictures: bool = True, overwrite: bo
                 (temporary / RUNS / name).mkdir(parents=True)
                 for each in OF_A_RUN:
                     shutil.copy2(folder.run(name).file(each), temporary / RUNS / name / each)
-        report(folder, temporary / "report", pictures=pictures)
+        report(folder, temporary / "report", shown=Shown(images=pictures))
         for file in _files(temporary):
             if file.suffix in TEXTS:
                 write_text(file, _without(file.read_text(encoding="utf-8"), places))

@@ -7,6 +7,7 @@ from pathlib import Path
 from segdistill.errors import SegdistillError
 from segdistill.report import Report, build
 from segdistill.report.about import About
+from segdistill.report.shown import Shown
 from segdistill.study.folder import StudyFolder
 
 
@@ -24,15 +25,12 @@ def done(folder: StudyFolder) -> list[Path]:
     return found
 
 
-def report(
-    folder: StudyFolder, out: Path | None = None, *, pictures: bool = True, grad_cam: bool = False
-) -> Report:
+def report(folder: StudyFolder, out: Path | None = None, *, shown: Shown | None = None) -> Report:
     """Write the report over the runs that are done.
 
     Args:
         out: a folder; None: `report` in the study's.
-        pictures: show images of cases, where those are still there.
-        grad_cam: show where the networks look on one of them.
+        shown: which images of cases.
 
     Raises:
         SegdistillError: no run is done.
@@ -42,4 +40,4 @@ def report(
         study.name, study.summary, study.reference, study.differs, folder.command, len(statuses),
         {name: status for name, status in statuses.items() if status != "done"},
     )  # fmt: skip
-    return build(runs, out or folder.file("report"), about=about, pictures=pictures, grad_cam=grad_cam)
+    return build(runs, out or folder.file("report"), about=about, shown=shown)

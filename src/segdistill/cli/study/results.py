@@ -10,10 +10,11 @@ import typer
 from rich.console import Console
 
 from segdistill.cli import exporting
-from segdistill.cli.arguments import AsJson, GradCam
+from segdistill.cli.arguments import AsJson, Cases, GradCam
 from segdistill.cli.study.arguments import Folder
 
 if TYPE_CHECKING:
+    from segdistill.report.shown import Shown
     from segdistill.study.folder import StudyFolder
 
 
@@ -40,6 +41,7 @@ def report_command(
         Path | None, typer.Option("--out", "-o", help="[default: STUDY_FOLDER/report]", show_default=False)
     ] = None,
     images: Annotated[bool, typer.Option(help="Show images of cases.")] = True,
+    cases: Cases = None,
     grad_cam: GradCam = False,
     export: exporting.Folder = None,
     formats: exporting.Formats = None,
@@ -54,12 +56,13 @@ def report_command(
 
       segdistill study report studies/teach_former_table1 --export paper --format latex,csv
     """
+    from segdistill.report.shown import Shown
     from segdistill.study.folder import StudyFolder
     from segdistill.study.report import done
 
     wanted = exporting.Export(export, formats, anonymous, overwrite)
     folder = StudyFolder.open(study)
-    write_report(folder, out, images=images, grad_cam=grad_cam)
+    write_report(folder, out, Shown(images, tuple(cases or ()), grad_cam))
     wanted.write(done(folder))
 
 
@@ -93,13 +96,11 @@ def keep_command(
     print(out)
 
 
-def write_report(
-    folder: StudyFolder, out: Path | None, *, images: bool = True, grad_cam: bool = False
-) -> None:
+def write_report(folder: StudyFolder, out: Path | None, shown: Shown | None = None) -> None:
     """Write the report; its first sentence, and how many runs it lacks, go to standard error."""
     from segdistill.study.report import report
 
-    found = report(folder, out, pictures=images, grad_cam=grad_cam)
+    found = report(folder, out, shown=shown)
     console = Console(stderr=True)
     console.print(f"\n{found.verdict}\n", highlight=False, markup=False)
     if lacking := [name for name, status in folder.statuses().items() if status != "done"]:

@@ -1,8 +1,8 @@
-"""Best, median and worst case of the distilled student, beside the student alone and a teacher."""
+"""Cases of the distilled student, the best, the median and the worst, beside the student alone and a teacher."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -33,16 +33,23 @@ from segdistill.report.figures.style import (
     drawn,
 )
 from segdistill.report.run_folder import RunRecord
-from segdistill.report.words import fixed, points
+from segdistill.report.words import fixed, listing, points
 
-TITLE = "Best, median and worst case"
+TITLE = "Cases"
 BLACK, LIGHT = "#0b0e12", "#e8ecf1"
 CLASS_COLOURS = (ORANGE, SKY, YELLOW, PURPLE, GREEN, VERMILION, BLUE)
 MOST_CHANNELS = 4
 
 
-def draw(evidence: Evidence, comparison: Comparison) -> list[Figure] | Missing:
-    """A figure for each of the three cases; `Missing` with the reason where images or masks are not there."""
+def draw(evidence: Evidence, comparison: Comparison, cases: Sequence[str] = ()) -> list[Figure] | Missing:
+    """A figure for each of the three cases; `Missing` with the reason where images or masks are not there.
+
+    Args:
+        cases: others instead.
+
+    Raises:
+        SegdistillError: the student has no scores of such a case.
+    """
     student = comparison.student
     teacher = next((t for t in comparison.teachers if t.evaluated), None)
     answers: dict[str, RunRecord] = {}
@@ -51,14 +58,13 @@ def draw(evidence: Evidence, comparison: Comparison) -> list[Figure] | Missing:
     answers["Distilled"] = student.run
     if teacher is not None:
         answers[f"Best teacher ({teacher.short})"] = teacher.run
-    chosen = choose(evidence, comparison)
+    chosen = choose(evidence, comparison, cases)
     if not chosen:
         return Missing(TITLE, f"{student.short} has no case with a defined Dice")
     try:
         dataset = find_dataset(student.run)
         return [
-            _case(dataset, which, case, answers, number)
-            for number, (which, case) in enumerate(chosen.items(), 1)
+            _case(dataset, which, case, answers, number) for number, (which, case) in enumerate(chosen, 1)
         ]
     except (SegdistillError, OSError) as error:
         return Missing(TITLE, str(error))
@@ -74,16 +80,29 @@ def explain(comparison: Comparison) -> str:
     )
 
 
-def choose(evidence: Evidence, comparison: Comparison) -> dict[str, str]:
-    """The three cases by the Dice of the distilled student, seeds averaged; fewer for few cases."""
+def choose(evidence: Evidence, comparison: Comparison, cases: Sequence[str] = ()) -> list[tuple[str, str]]:
+    """What a case is, and its name: three by the Dice of the distilled student, seeds averaged; fewer for few cases.
+
+    Args:
+        cases: others instead.
+
+    Raises:
+        SegdistillError: the student has no scores of such a case.
+    """
     student = comparison.student
+    if unknown := [case for case in cases if case not in student.cases]:
+        raise SegdistillError(
+            f"case {unknown[0]!r}: {student.short} was not scored on it (it was on {listing(student.cases)})"
+        )
+    if cases:
+        return [("Chosen", case) for case in dict.fromkeys(cases)]
     dice = student.by_case("dice", evidence.cases_of(student)).items()
     ordered = [
         case for _, case in sorted(((value, case) for case, value in dice if value is not None), reverse=True)
     ]
     if len(ordered) < 3:
-        return dict(zip(("Best", "Worst"), ordered, strict=False)) if ordered else {}
-    return {"Best": ordered[0], "Median": ordered[len(ordered) // 2], "Worst": ordered[-1]}
+        return list(zip(("Best", "Worst"), ordered, strict=False))
+    return [("Best", ordered[0]), ("Median", ordered[len(ordered) // 2]), ("Worst", ordered[-1])]
 
 
 def _case(dataset: Dataset, which: str, case: str, answers: Mapping[str, RunRecord], number: int) -> Figure:

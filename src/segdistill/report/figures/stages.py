@@ -32,14 +32,11 @@ def draw(evidence: Evidence) -> Figure | Missing:
             said.append(
                 f"{_name(model)}: " + ", ".join(f"{stage} {fixed(macs)} %" for stage, macs, _ in shares)
             )
-        for place, (title, column) in enumerate((("Multiply-adds", 1), ("Parameters", 2))):
+        for place, title in enumerate(("Multiply-adds", "Parameters")):
             panel = axes[place]
             for row, model in enumerate(models):
-                _bar(
-                    panel,
-                    row,
-                    [(one[0], one[column]) for one in _by_stride(model.cost.stages if model.cost else ())],
-                )
+                shares = _by_stride(model.cost.stages if model.cost else ())
+                _bar(panel, row, [(stage, (macs, parameters)[place]) for stage, macs, parameters in shares])
             panel.set_yticks(range(len(models)), [_name(model) for model in models] if place == 0 else [])
             panel.invert_yaxis()
             panel.set_xlim(0, 100)
