@@ -39,7 +39,7 @@ def performed(folder: StudyFolder) -> StudyFolder:
 
 def test_the_report_says_what_the_study_is_and_what_is_missing(done: StudyFolder, tmp_path: Path) -> None:
     text = report(done, tmp_path).page.with_name("report.md").read_text()
-    assert text.startswith("# Two \\<students\\>") and "Study: tiny" in text and "Follows: Table 9" in text
+    assert text.startswith("# Two \\<students\\>: ") and "Study: tiny" in text and "Follows: Table 9" in text
     assert "Partial study" in text and "1 of the 4 runs" in text and "1 waiting (late\\_seed0)" in text
 
 

@@ -196,7 +196,8 @@ def _explained(evidence: Evidence, head: Comparison | None, shown: Shown) -> Fig
 def _title(evidence: Evidence, about: About | None) -> str:
     what = about.summary[:1].upper() + about.summary[1:] if about and about.summary else "Distillation"
     data = evidence.runs[0].dataset
-    return f"{what} on {data}" if data and not (about and about.summary) else what
+    joint = ": " if about and about.summary else " on "
+    return f"{what}{joint}{data}" if data else what
 
 
 def _subtitle(evidence: Evidence) -> str:
