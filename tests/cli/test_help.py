@@ -34,8 +34,8 @@ def test_these_are_the_commands() -> None:
         "cache build,cache info,cache prune,cost,data check,data phantom,demo,distill,evaluate,gradcam,list"
     )
     assert ",".join(COMMANDS) == (
-        f"{wanted},predict,report,study keep,study list,study perform,study report,study run,study slurm,study status,study tune,"
-        "teacher inspect,train,view"
+        f"{wanted},predict,report,study keep,study list,study perform,study report,study run,study slurm,study status,"
+        "study tune,teacher inspect,train,view"
     )
 
 

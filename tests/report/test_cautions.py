@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,32 @@ def test_runs_scored_on_other_classes(make_run: Callable[..., Path], scores: Any
     liver = {case: {"liver": 0.9} for case in CASES}
     told = found(group(make_run, scores, tmp_path, alone={"scores": liver}))["Different classes"]
     assert told.severity == "serious" and "liver: alone0, alone1" in told.text
+
+
+def test_a_teacher_that_is_not_shown_to_be_better(
+    make_run: Callable[..., Path], scores: Any, tmp_path: Path
+) -> None:
+    level = {
+        case: {name: value + (0.05 if number % 2 else -0.045) for name, value in classes.items()}
+        for number, (case, classes) in enumerate(scores(0.7, CASES).items())
+    }
+    told = found(group(make_run, scores, tmp_path, teacher={"scores": level}))[
+        "Teacher not shown to be better"
+    ]
+    assert told.severity == "note" and "T1 is not shown to be better than S1 alone" in told.text
+    assert "95 % CI" in told.text and "no methods in order" in told.text
+
+
+def test_training_that_ended_too_early(make_run: Callable[..., Path], scores: Any, tmp_path: Path) -> None:
+    runs = group(make_run, scores, tmp_path)
+    for run in runs[-2:]:
+        lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()[:-1]]
+        for line in lines:
+            if line["validation"]:
+                line["validation"]["dice"] = 0.02 * line["epoch"]
+        (run / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    told = found(runs)["Still learning"]
+    assert told.severity == "note" and "S1 m (+8.0)" in told.text and "S1 alone" not in told.text
 
 
 def folds(make_run: Callable[..., Path], scores: Any, root: Path) -> list[Path]:

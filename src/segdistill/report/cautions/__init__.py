@@ -20,10 +20,12 @@ from segdistill.report.cautions.of_training import (
     other_preprocessing,
     several_comparisons,
     silent_term,
+    still_rising,
     twin_runs,
     unequal_budgets,
     unequal_inputs,
     unfinished,
+    unproven_teacher,
     untuned,
     weak_teacher,
 )
@@ -33,8 +35,9 @@ __all__ = ["Caution", "examine", "several_comparisons"]
 
 CHECKS: tuple[Callable[[Evidence], Iterator[Caution]], ...] = (
     *(foreign_scores, unequal_classes, no_test_cases, leak, leak_of_others, no_baseline, unequal_budgets),
-    *(weak_teacher, unfinished, unequal_cases, unknown_teacher, one_seed, untuned, few_cases, silent_term),
-    *(other_preprocessing, unequal_inputs, undefined_scores, several_comparisons, twin_runs),
+    *(weak_teacher, unproven_teacher, still_rising, unfinished, unequal_cases, unknown_teacher, one_seed),
+    *(untuned, few_cases, silent_term, other_preprocessing, unequal_inputs, undefined_scores),
+    *(several_comparisons, twin_runs),
 )
 
 

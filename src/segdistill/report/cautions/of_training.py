@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import combinations
+from statistics import fmean
 
 from segdistill.report import baseline
 from segdistill.report.cautions.caution import Caution
 from segdistill.report.comparisons import compare, outcome
 from segdistill.report.evidence import Evidence
+from segdistill.report.run_folder import RunRecord
 from segdistill.report.words import fixed, listing, points
 
+FLAT = 0.01  # Dice
 ALMOST_NONE, ALMOST_ALL = 0.01, 0.99  # of the student's gradient
 
 
@@ -78,6 +81,53 @@ def weak_teacher(evidence: Evidence) -> Iterator[Caution]:
                 "little to teach. Train it further."
             )
             yield Caution("serious" if sure else "note", "Teacher worse than the student alone", text)
+
+
+def unproven_teacher(evidence: Evidence) -> Iterator[Caution]:
+    """Students whose best teacher is not shown to be better than the same student alone."""
+    for comparison in evidence.comparisons:
+        alone, teacher = comparison.alone, next((t for t in comparison.teachers if t.evaluated), None)
+        if alone is None or not alone.evaluated or teacher is None:
+            continue
+        ahead = compare(teacher, alone, evidence)
+        if ahead.difference is None or ahead.difference < 0 or outcome(ahead) == "gain":
+            continue  # one that is worse is told by `weak_teacher`
+        between = " to ".join(fixed(points(end)) for end in ahead.interval) if ahead.interval else "unknown"
+        text = (
+            f"{teacher.short} is not shown to be better than {alone.short} alone "
+            f"(+{fixed(points(ahead.difference))} Dice points, 95 % CI {between}). It may have nothing to teach; put no "
+            "methods in order by what they make of it."
+        )
+        yield Caution("note", "Teacher not shown to be better", text)
+
+
+def still_rising(evidence: Evidence) -> Iterator[Caution]:
+    """Models whose validation Dice still rose when training ended: another budget may put them in another order."""
+    rising = []
+    for model in evidence.models:
+        gains = [gain for run in model.runs if (gain := _late_gain(run)) is not None]
+        if gains and fmean(gains) > FLAT:
+            rising.append(f"{model.short} (+{fixed(points(fmean(gains)))})")
+    if rising:
+        text = (
+            f"The validation Dice of {listing(rising)} still rose in the last sixth of training. With more steps the "
+            "differences between models may be others."
+        )
+        yield Caution("note", "Still learning", text)
+
+
+def _late_gain(run: RunRecord) -> float | None:
+    """By how much the validation Dice rose in the last sixth of a finished training."""
+    seen = [
+        (epoch.number + 1, epoch.validation["dice"])
+        for epoch in run.epochs
+        if epoch.validation and epoch.validation.get("dice") is not None
+    ]
+    planned = run.planned_epochs or 0
+    before = [dice for number, dice in seen if number <= 5 / 6 * planned]
+    if len(seen) < 4 or not before or run.status not in ("", "finished"):
+        return None
+    return seen[-1][1] - before[-1]
 
 
 def silent_term(evidence: Evidence) -> Iterator[Caution]:
