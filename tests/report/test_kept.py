@@ -19,15 +19,31 @@ STUDIES = sorted(folder.parent for pattern in ("*/runs", "*/*/runs") for folder 
 
 
 def dice(study: Path, runs: str) -> float:
-    """Mean Dice of the runs of a name (its seeds), over cases."""
+    """Mean Dice of the runs of a name (its seeds): classes in a case, then seeds, then cases; undefined left out."""
     files = sorted((study / "runs").glob(f"{runs}/metrics.json"))
     assert files, runs
-    return mean(json.loads(file.read_text())["summary"]["mean"]["dice"]["mean"] for file in files)
+    seeds: dict[str, list[float]] = {}
+    for file in files:
+        classes: dict[str, list[float]] = {}
+        for row in json.loads(file.read_text())["cases"]:
+            if row["dice"] is not None:
+                classes.setdefault(row["case"], []).append(row["dice"])
+        for case, values in classes.items():
+            seeds.setdefault(case, []).append(mean(values))
+    return mean(mean(values) for values in seeds.values())
 
 
 def test_there_are_results() -> None:
     found = {str(study.relative_to(RESULTS)) for study in STUDIES}
-    assert found == {"hippocampus", "sarcoma", "methods/hippocampus", "methods/ulcer", "nnunet", "knowledge"}
+    assert found == {
+        "hippocampus",
+        "sarcoma",
+        "methods/hippocampus",
+        "methods/ulcer",
+        "nnunet",
+        "knowledge",
+        "methods-ulcer",
+    }
 
 
 def kept_report(study: Path) -> Path:

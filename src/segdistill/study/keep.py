@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -58,7 +59,8 @@ def keep(folder: StudyFolder, out: Path, *, pictures: bool = True, overwrite: bo
         report(folder, temporary / "report", shown=Shown(images=pictures))
         for file in _files(temporary):
             if file.suffix in TEXTS:
-                write_text(file, _without(file.read_text(encoding="utf-8"), places))
+                text = _without(file.read_text(encoding="utf-8"), places)
+                write_text(file, _dense(text) if file.suffix == ".json" else text)
         for name in OURS:
             if (out / name).is_dir():
                 shutil.rmtree(out / name)
@@ -83,6 +85,11 @@ def _without(text: str, places: dict[str, str]) -> str:
     for place, name in places.items():
         text = text.replace(place, name)
     return text
+
+
+def _dense(text: str) -> str:
+    """JSON without the white space that makes bins of calibration most of a file."""
+    return json.dumps(json.loads(text), ensure_ascii=False, separators=(",", ":")) + "\n"
 
 
 def _files(folder: Path) -> list[Path]:

@@ -95,8 +95,8 @@ def unproven_teacher(evidence: Evidence) -> Iterator[Caution]:
         between = " to ".join(fixed(points(end)) for end in ahead.interval) if ahead.interval else "unknown"
         text = (
             f"{teacher.short} is not shown to be better than {alone.short} alone "
-            f"(+{fixed(points(ahead.difference))} Dice points, 95 % CI {between}). It may have nothing to teach; put no "
-            "methods in order by what they make of it."
+            f"(+{fixed(points(ahead.difference))} Dice points, 95 % CI {between}). It may have nothing to teach; put "
+            "no methods in order by what they make of it."
         )
         yield Caution("note", "Teacher not shown to be better", text)
 
