@@ -59,13 +59,18 @@ def recipe_from(words: list[str]) -> Recipe:
     """The recipe that the words of the command line compose."""
     from segdistill.recipe import Recipe
 
-    sources = [word for word in words if "=" not in word or Path(word).is_file()]
-    overrides = [word for word in words if word not in sources]
+    sources, overrides = sorted_out(words)
     if not sources:
         raise SegdistillError(
             "name a recipe first (see `segdistill list recipes`), for example: student_alone data.path=FOLDER"
         )
     return Recipe.load(*sources, overrides=overrides)
+
+
+def sorted_out(words: list[str]) -> tuple[list[str], list[str]]:
+    """What the words of a command line name (recipes, studies, files), and the settings KEY=VALUE among them."""
+    sources = [word for word in words if "=" not in word or Path(word).is_file()]
+    return sources, [word for word in words if word not in sources]
 
 
 def if_exists(resume: bool, overwrite: bool) -> IfExists:

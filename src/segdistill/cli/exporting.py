@@ -77,10 +77,9 @@ class Export:
             return
         from segdistill.report.exports import must_be_free
 
+        names = self._names  # an unknown format is told now
         if not self.overwrite:
-            must_be_free(self.folder, self._names)
-        else:
-            self._names  # noqa: B018  an unknown format is told now
+            must_be_free(self.folder, names)
 
     @property
     def _names(self) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from segdistill.cli.arguments import sorted_out
 from segdistill.errors import SegdistillError
 
 if TYPE_CHECKING:
@@ -37,8 +38,7 @@ def asked(words: list[str], profile: str) -> Study:
     """The study that the words of the command line name, with what they lay over the recipes of its runs."""
     from segdistill.study.definition import load
 
-    sources = [word for word in words if "=" not in word or Path(word).is_file()]
+    sources, overrides = sorted_out(words)
     if not sources:
         raise SegdistillError("name a study first (see `segdistill study list`), then KEY=VALUE")
-    overrides = [word for word in words if word not in sources]
     return load(sources[0], profile=profile, layers=sources[1:], overrides=overrides)

@@ -25,18 +25,16 @@ def draw(evidence: Evidence) -> Figure | Missing:
     models = _networks(evidence)
     if not models:
         return Missing(TITLE, "no run tells what its stages cost (cost.json of an earlier version)")
-    said = []
+    shares = [_by_stride(model.cost.stages if model.cost else ()) for model in models]
+    said = [
+        f"{_name(model)}: " + ", ".join(f"{stage} {fixed(macs)} %" for stage, macs, _ in parts)
+        for model, parts in zip(models, shares, strict=True)
+    ]
     with drawn(8.6, 1.5 + 0.42 * len(models), 1, 2) as (canvas, axes):
-        for model in models:
-            shares = _by_stride(model.cost.stages if model.cost else ())
-            said.append(
-                f"{_name(model)}: " + ", ".join(f"{stage} {fixed(macs)} %" for stage, macs, _ in shares)
-            )
         for place, title in enumerate(("Multiply-adds", "Parameters")):
             panel = axes[place]
-            for row, model in enumerate(models):
-                shares = _by_stride(model.cost.stages if model.cost else ())
-                _bar(panel, row, [(stage, (macs, parameters)[place]) for stage, macs, parameters in shares])
+            for row, parts in enumerate(shares):
+                _bar(panel, row, [(stage, (macs, parameters)[place]) for stage, macs, parameters in parts])
             panel.set_yticks(range(len(models)), [_name(model) for model in models] if place == 0 else [])
             panel.invert_yaxis()
             panel.set_xlim(0, 100)
