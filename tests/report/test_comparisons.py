@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,13 @@ import pytest
 
 from segdistill.evaluation.family import holm
 from segdistill.evaluation.statistics import paired
+from segdistill.report import html, markdown
 from segdistill.report.comparison_table import comparison_table
 from segdistill.report.comparisons import ALONE, QUESTIONS, TEACHER, TRIVIAL, comparisons, find
 from segdistill.report.evidence import Evidence, gather
 from segdistill.report.figures import Figure, brackets, differences
+from segdistill.report.overall import overall
+from segdistill.report.page import compose
 from segdistill.report.ranking_table import ranking_table
 from segdistill.report.verdict import conclude
 
@@ -68,6 +72,42 @@ def test_a_gain_by_itself_may_be_none_among_four(four: Evidence, tmp_path: Path)
     assert verdict.tiles[0].tone == "plain" and verdict.tiles[1].tone == "loss"
     drawn = differences.draw(four)
     assert isinstance(drawn, Figure) and "adjusted for several students, Holm" in drawn.caption
+
+
+def test_of_many_students_all_are_summed_up_first(four: Evidence, tmp_path: Path) -> None:
+    verdicts = conclude(four, tmp_path)
+    said = overall(verdicts)
+    assert said == (
+        "Of 4 distilled students, against the same student trained alone: none is shown to gain, "
+        "for 4 neither is shown."
+    )
+    gain, loss, unknown = (replace(verdicts[0], outcome=word) for word in ("gain", "loss", "unknown"))
+    assert overall((gain, gain, loss, unknown)) == (
+        "Of 4 distilled students, against the same student trained alone: 2 are shown to gain, 1 is shown to lose, "
+        "1 cannot be judged."
+    )
+    assert overall(verdicts[:3]) is None
+    page = compose(four, tmp_path)
+    assert page.overall == said and page.told == verdicts[:1] and page.folded == verdicts[1:]
+    for told in (markdown.render(page), html.render(page)):
+        assert "none is shown to gain, for 4 neither is shown" in told
+        assert (
+            told.index("neither is shown")
+            < told.index("hinton")
+            < told.index("The other 3 students, one by one")
+        )
+        assert "fitnet" in told.partition("The other 3 students")[2]
+
+
+def test_of_very_many_students_only_the_differences_to_the_student_alone_are_drawn(
+    four: Evidence, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = differences.draw(four)
+    monkeypatch.setattr(differences, "MANY", 3)
+    many = differences.draw(four)
+    assert isinstance(few, Figure) and isinstance(many, Figure)
+    assert "against best teacher" in few.alt and "against best teacher" not in many.alt
+    assert "differences to the teachers" in many.caption and "differences to the teachers" not in few.caption
 
 
 def test_the_same_gain_of_one_student_is_a_gain(

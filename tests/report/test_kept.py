@@ -52,8 +52,8 @@ def kept_report(study: Path) -> Path:
 
 
 def verdict(page: Path) -> str:
-    """The sentence that a report begins with."""
-    return page.read_text(encoding="utf-8").partition("**")[2].partition("**")[0]
+    """The sentences that a report begins with."""
+    return " ".join(re.findall(r"^\*\*(.+)\*\*$", page.read_text(encoding="utf-8"), re.MULTILINE))
 
 
 @pytest.mark.parametrize("study", STUDIES, ids=lambda study: str(study.relative_to(RESULTS)))

@@ -60,4 +60,5 @@ def build(
     page.write_figures(content, out / "figures")
     write_text(out / "report.md", markdown.render(content))
     write_text(out / "report.html", html.render(content))
-    return Report(out / "report.html", content.verdicts[0].sentence)
+    said = " ".join(filter(None, (content.overall, content.verdicts[0].sentence)))
+    return Report(out / "report.html", said)

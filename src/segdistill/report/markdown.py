@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from segdistill.report.figures import Figure, Missing
 from segdistill.report.page import Page
 from segdistill.report.tables import Cell, Column, Table
+from segdistill.report.verdict import Verdict
 
 
 def render(page: Page, figures: str = "figures") -> str:
@@ -19,12 +20,14 @@ def _lines(page: Page, figures: str) -> Iterator[str]:
     yield from (f"# {plain(page.title)}", "", plain(page.subtitle), "")
     for word, text in page.about.facts if page.about else ():
         yield from (f"{word}: {plain(text)}", "")
-    for one in page.verdicts:
-        yield from (f"**{plain(one.sentence)}**", "")
-        for detail in one.details:
-            yield from (plain(detail), "")
-        if one.command:
-            yield from ("To get what is missing:", "", *_code(one.command), "")
+    if page.overall:
+        yield from (f"**{plain(page.overall)}**", "")
+    for one in page.told:
+        yield from _judged(one, "**")
+    if page.folded:
+        yield from (f"The other {len(page.folded)} students, one by one:", "")
+    for one in page.folded:
+        yield from _judged(one)
     if page.serious:
         titles = ", ".join(dict.fromkeys(caution.title for caution in page.serious)).lower()
         yield from (f"Read the serious warnings before believing the figures: {plain(titles)}.", "")
@@ -109,6 +112,14 @@ def _quietly(figure: Figure | Missing, folder: str) -> Iterator[str]:
     """A figure that is not missed where it cannot be made."""
     if not isinstance(figure, Missing):
         yield from _figure(figure, folder)
+
+
+def _judged(one: Verdict, strong: str = "") -> Iterator[str]:
+    yield from (f"{strong}{plain(one.sentence)}{strong}", "")
+    for detail in one.details:
+        yield from (plain(detail), "")
+    if one.command:
+        yield from ("To get what is missing:", "", *_code(one.command), "")
 
 
 def _table(table: Table) -> Iterator[str]:

@@ -28,6 +28,7 @@ from segdistill.report.figures import (
     trend,
 )
 from segdistill.report.lesion_table import lesion_table
+from segdistill.report.overall import overall
 from segdistill.report.ranking_table import ranking_table
 from segdistill.report.run_folder import RunRecord
 from segdistill.report.shown import Shown
@@ -59,6 +60,7 @@ class Page:
     title: str
     subtitle: str
     about: About | None
+    overall: str | None
     verdicts: tuple[Verdict, ...]
     cautions: tuple[Caution, ...]
     models: Table
@@ -86,6 +88,16 @@ class Page:
     steps: tuple[Step, ...]
     machines: tuple[Mapping[str, str], ...]
     data: str
+
+    @property
+    def told(self) -> tuple[Verdict, ...]:
+        """The verdicts that are shown at once: the best alone where there are many."""
+        return self.verdicts[:1] if self.overall else self.verdicts
+
+    @property
+    def folded(self) -> tuple[Verdict, ...]:
+        """The other verdicts."""
+        return self.verdicts[len(self.told) :]
 
     @property
     def serious(self) -> tuple[Caution, ...]:
@@ -134,6 +146,7 @@ def compose(
         title=_title(evidence, about),
         subtitle=_subtitle(evidence),
         about=about,
+        overall=overall(verdicts),
         verdicts=verdicts,
         cautions=(*((partial,) if partial else ()), *cautions.examine(evidence)),
         models=tables.models(evidence),

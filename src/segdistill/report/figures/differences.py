@@ -19,15 +19,17 @@ from segdistill.report.leaks import MARK, legend
 from segdistill.report.words import fixed, signed
 
 TITLE = "Differences in Dice"
+MANY = 6  # distilled students; beyond, only the differences to the student alone are drawn
 LOOK = {"gain": (BLUE, "o"), "loss": (VERMILION, "v"), "open": (ORANGE, "d"), "leak": (INK, "x")}
 
 
 def draw(evidence: Evidence) -> Figure | Missing:
-    """A line for each distilled student against the student alone and against its best teacher."""
+    """A line for each distilled student against the student alone and, of few students, its best teacher."""
     rows = []
     most = 1
+    questions = (ALONE, TEACHER) if len(evidence.comparisons) <= MANY else (ALONE,)
     for comparison in sorted(evidence.comparisons, key=lambda c: evidence.dice(c.student), reverse=True):
-        for question in (ALONE, TEACHER):
+        for question in questions:
             one = find(evidence, question, comparison.student)
             if one is None or one.test.difference is None or one.test.interval is None:
                 continue
@@ -61,11 +63,15 @@ def draw(evidence: Evidence) -> Figure | Missing:
             f"{label} {signed(m)} ({fixed(low)} to {fixed(high)})" for label, m, (low, high), _ in rows
         )
         judged = " (by p-values adjusted for several students, Holm)" if most > 1 else ""
+        elsewhere = (
+            "" if TEACHER in questions else " The table of comparisons has the differences to the teachers."
+        )
         return Figure(
             "differences",
             TITLE,
             "Right of zero the distilled student is better. Circle: a gain; triangle: a loss; diamond: not "
-            f"settled, chance alone may explain it{judged}.{legend(result == 'leak' for *_, result in rows)}",
+            f"settled, chance alone may explain it{judged}.{elsewhere}"
+            f"{legend(result == 'leak' for *_, result in rows)}",
             told,
             as_png(canvas),
             as_svg(canvas),
