@@ -13,13 +13,13 @@ import pytest
 from segdistill.evaluation.family import holm
 from segdistill.evaluation.statistics import paired
 from segdistill.report import html, markdown
-from segdistill.report.comparison_table import comparison_table
 from segdistill.report.comparisons import ALONE, QUESTIONS, TEACHER, TRIVIAL, comparisons, find
 from segdistill.report.evidence import Evidence, gather
 from segdistill.report.figures import Figure, brackets, differences
 from segdistill.report.overall import overall
 from segdistill.report.page import compose
-from segdistill.report.ranking_table import ranking_table
+from segdistill.report.tables import ranking
+from segdistill.report.tables.comparisons import tabulate
 from segdistill.report.verdict import conclude
 
 CASES = tuple(f"c{number:02d}" for number in range(12))
@@ -135,7 +135,7 @@ def test_what_stays_a_gain_says_how_it_was_judged(
 
 
 def test_the_table_holds_what_the_tests_say(four: Evidence) -> None:
-    table = comparison_table(four)
+    table = tabulate(four)
     assert table is not None
     titles = [column.title for column in table.columns]
     assert titles == ["Comparison", "Difference", "95 % CI", "t-test p", "Wilcoxon p", "Holm p", "Effect size d",
@@ -157,7 +157,7 @@ def test_the_table_holds_what_the_tests_say(four: Evidence) -> None:
 
 
 def test_other_numbers_of_seeds_are_told(study: list[Path]) -> None:
-    table = comparison_table(gather([run for run in study if run.name != "alone_seed2"]))
+    table = tabulate(gather([run for run in study if run.name != "alone_seed2"]))
     assert table is not None
     assert [group.rows[0].cells[-1].text for group in table.groups] == ["3 : 2", "3 : 1", "3"]
 
@@ -170,7 +170,7 @@ def test_no_evidence_is_not_judged(make_run: Callable[..., Path], scores: Any, t
                      teachers={"t": "gone"}, more=taught)]  # fmt: skip
     evidence = gather(runs)
     assert [(one.outcome, one.adjusted) for one in comparisons(evidence)] == [("leak", None)] * 2
-    table = comparison_table(evidence)
+    table = tabulate(evidence)
     assert table is not None
     assert table.groups[0].rows[0].cells[0].extra == "no evidence"
     assert "0 tests in the family" in table.groups[0].title
@@ -206,7 +206,7 @@ def test_spans_that_meet_do_not_share_a_height() -> None:
 
 
 def test_the_ranking_says_how_stable_it_is(four: Evidence) -> None:
-    table = ranking_table(four)
+    table = ranking.tabulate(four)
     assert table is not None
     names = [row.cells[0].text for row in table.groups[0].rows]
     assert names[:2] == ["T1", "S1 hinton"] and len(names) == 6
@@ -217,5 +217,5 @@ def test_the_ranking_says_how_stable_it_is(four: Evidence) -> None:
 
 def test_two_models_are_no_ranking(make_run: Callable[..., Path], scores: Any, tmp_path: Path) -> None:
     runs = [make_run(tmp_path / n, kind="alone", network=n, scores=scores(0.6)) for n in ("unet", "vnet")]
-    assert ranking_table(gather(runs)) is None
-    assert comparison_table(gather(runs)) is None
+    assert ranking.tabulate(gather(runs)) is None
+    assert tabulate(gather(runs)) is None

@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
-from segdistill.report import build, tables
+from segdistill.report import build
 from segdistill.report.cautions import Caution, examine
 from segdistill.report.evidence import Evidence, gather
 from segdistill.report.figures import bubble, curves, differences, slopes
 from segdistill.report.figures.style import Figure
 from segdistill.report.leaks import LEGEND, MARK, clean
 from segdistill.report.origins import KINDS
+from segdistill.report.tables import cases, classes, results
 from segdistill.report.verdict import conclude
 from segdistill.teachers.sources import SOURCES
 
@@ -155,7 +156,7 @@ def test_tables_mark_what_is_no_evidence_and_say_what_the_mark_means(
 ) -> None:
     evidence = taught(make_run, scores, tmp_path / "a", CASES, str(nnunet))
     assert evidence.headline is not None
-    table, by_class = tables.models(evidence), tables.per_class(evidence)
+    table, by_class = results.tabulate(evidence), classes.tabulate(evidence)
     assert by_class is not None
     for one in (table, by_class):
         alone, student = one.groups[0].rows[0], one.groups[1].rows[0]
@@ -163,15 +164,15 @@ def test_tables_mark_what_is_no_evidence_and_say_what_the_mark_means(
         assert any(cell.text.endswith(MARK) for cell in student.cells)
         assert LEGEND in one.notes
     assert [cell.text.endswith(MARK) for cell in student.cells] == [False, True, True]
-    rows = tables.cases(evidence.headline, evidence).groups[0].rows
+    rows = cases.tabulate(evidence.headline, evidence).groups[0].rows
     assert len(rows) == 12 and all(row.cells[0].text.endswith(MARK) for row in rows)
 
     evidence = taught(make_run, scores, tmp_path / "b", CASES[:4], str(nnunet))
     assert evidence.headline is not None
-    table = tables.models(evidence)
+    table = results.tabulate(evidence)
     assert "8 test cases (4 more are left out, because a teacher had learnt from them)" in table.notes[0]
     assert LEGEND not in table.notes and MARK not in table.groups[1].rows[0].cells[4].text
-    every = tables.cases(evidence.headline, evidence)
+    every = cases.tabulate(evidence.headline, evidence)
     marked = {row.cells[0].text for row in every.groups[0].rows if row.cells[0].text.endswith(MARK)}
     assert marked == {f"{case}{MARK}" for case in CASES[:4]} and len(every.groups[0].rows) == 12
     assert "A teacher had learnt from the case" in every.notes[0]
@@ -265,7 +266,7 @@ def test_a_teacher_without_a_row_is_still_said_to_have_taught(
     make_run: Make, scores: Any, tmp_path: Path, nnunet: Path
 ) -> None:
     evidence = taught(make_run, scores, tmp_path, (), str(nnunet))
-    assert tables.models(evidence).groups[1].rows[0].cells[0].extra == "m from t, 1\u00a0seed"
+    assert results.tabulate(evidence).groups[1].rows[0].cells[0].extra == "m from t, 1\u00a0seed"
 
 
 def test_every_kind_of_source_has_words() -> None:

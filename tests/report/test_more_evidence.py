@@ -16,13 +16,12 @@ from segdistill.errors import SegdistillError
 from segdistill.evaluation.calibration import Bins
 from segdistill.evaluation.lesions import case_lesions
 from segdistill.report import build
-from segdistill.report.calibration_table import calibration_table
 from segdistill.report.evidence import gather
 from segdistill.report.exports import evidence_json, table_csv
 from segdistill.report.figures import Figure, Missing, lesion_size, reliability
-from segdistill.report.lesion_table import lesion_table, names_of_sizes
 from segdistill.report.run_folder import read_run
-from segdistill.report.site_table import site_table
+from segdistill.report.tables import calibration, sites
+from segdistill.report.tables.lesions import names_of_sizes, tabulate
 
 CASES = ("A_1", "A_2", "B_1", "B_2", "B_3")
 
@@ -77,7 +76,7 @@ def runs(make_run: Callable[..., Path], tmp_path: Path) -> list[Path]:
 
 
 def test_calibration_is_the_mean_over_cases_with_the_spread_over_seeds(runs: list[Path]) -> None:
-    table = calibration_table(gather(runs))
+    table = calibration.tabulate(gather(runs))
     assert table is not None
     alone, distilled = (group.rows[0].cells for group in table.groups)
     assert [cell.text for cell in distilled[1:]] == ["5.0", "0.500", "0.00", "0.000"]
@@ -94,7 +93,7 @@ def test_the_reliability_diagram_pools_voxels(runs: list[Path]) -> None:
 
 def test_lesions_are_counted_by_size(runs: list[Path]) -> None:
     evidence = gather(runs)
-    table = lesion_table(evidence)
+    table = tabulate(evidence)
     assert table is not None
     titles = [column.title for column in table.columns]
     assert titles[1:6] == ["Lesions", "Recall", "False alarms per case", "Lesion Dice", "F1"]
@@ -135,7 +134,7 @@ def test_sizes_in_words() -> None:
 
 
 def test_the_gap_between_sites(runs: list[Path]) -> None:
-    table = site_table(gather(runs))
+    table = sites.tabulate(gather(runs))
     assert table is not None
     assert [column.title for column in table.columns] == [
         "Model",
@@ -156,7 +155,7 @@ def test_many_sites_have_no_column_each(make_run: Callable[..., Path], tmp_path:
     run = make_run(tmp_path / "r", kind="alone", network="unet", scores=scores)
     recipe = run / "recipe.yaml"
     recipe.write_text(recipe.read_text().replace("data:\n", "data:\n  sites: ^[A-Z]\n"))
-    table = site_table(gather([run]))
+    table = sites.tabulate(gather([run]))
     assert table is not None
     assert [cell.text for cell in table.groups[0].rows[0].cells[1:]] == ["50.0", "57.0", "7.0"]
     assert "A: 1, B: 1" in table.notes[0]
@@ -176,7 +175,7 @@ def test_all_of_it_is_in_the_report(runs: list[Path], tmp_path: Path) -> None:
 
 def test_runs_without_them_leave_them_out_quietly(study: list[Path], tmp_path: Path) -> None:
     evidence = gather(study)
-    assert calibration_table(evidence) is lesion_table(evidence) is site_table(evidence) is None
+    assert calibration.tabulate(evidence) is tabulate(evidence) is sites.tabulate(evidence) is None
     assert isinstance(reliability.draw(evidence), Missing) and isinstance(lesion_size.draw(evidence), Missing)
     page = build(study, tmp_path / "out").page
     told = page.read_text(encoding="utf-8") + page.with_name("report.md").read_text(encoding="utf-8")
@@ -189,7 +188,7 @@ def test_a_run_with_them_beside_one_without(runs: list[Path]) -> None:
     old = {k: v for k, v in json.loads(file.read_text()).items() if k not in ("calibration", "lesions")}
     file.write_text(json.dumps(old))
     evidence = gather(runs)
-    table, lesions_too = calibration_table(evidence), lesion_table(evidence)
+    table, lesions_too = calibration.tabulate(evidence), tabulate(evidence)
     assert table is not None and lesions_too is not None
     assert (table.groups[0].rows[0].cells[1].text, table.groups[0].rows[0].cells[1].extra) == ("30.0", "")
 

@@ -4,12 +4,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from segdistill.report import tables
 from segdistill.report.evidence import gather
+from segdistill.report.tables import cases, classes, costs, results
 
 
 def test_the_table_has_the_groups_and_the_order_of_teach_former(study: list[Path]) -> None:
-    table = tables.models(gather(study))
+    table = results.tabulate(gather(study))
     assert [group.title for group in table.groups] == [
         "Teachers",
         "Students alone",
@@ -30,9 +30,14 @@ def test_every_row_has_a_cell_for_every_column(study: list[Path]) -> None:
     evidence = gather(study)
     head = evidence.headline
     assert head is not None
-    per_class = tables.per_class(evidence)
+    per_class = classes.tabulate(evidence)
     assert per_class is not None
-    for table in (tables.models(evidence), per_class, tables.cases(head, evidence), tables.costs(evidence)):
+    for table in (
+        results.tabulate(evidence),
+        per_class,
+        cases.tabulate(head, evidence),
+        costs.tabulate(evidence),
+    ):
         for group in table.groups:
             assert all(len(row.cells) == len(table.columns) for row in group.rows)
 
@@ -40,7 +45,7 @@ def test_every_row_has_a_cell_for_every_column(study: list[Path]) -> None:
 def test_the_worst_case_is_first(study: list[Path]) -> None:
     evidence = gather(study)
     assert evidence.headline is not None
-    rows = tables.cases(evidence.headline, evidence).groups[0].rows
+    rows = cases.tabulate(evidence.headline, evidence).groups[0].rows
     keys = [row.cells[1].key for row in rows]
     assert keys == sorted(keys, key=lambda key: key or 0.0) and len(keys) == 8
     distilled, alone, _, gain = (cell.key for cell in rows[0].cells[1:5])
@@ -51,12 +56,12 @@ def test_the_worst_case_is_first(study: list[Path]) -> None:
 def test_what_was_not_measured_is_a_dash(make_run: Callable[..., Path], scores: Any, tmp_path: Path) -> None:
     run = make_run(tmp_path / "r", kind="alone", network="unet", scores=None)
     (run / "cost.json").unlink()
-    row = tables.models(gather([run])).groups[0].rows[0]
+    row = results.tabulate(gather([run])).groups[0].rows[0]
     assert row.cells[0].extra == "not evaluated"
     assert {cell.text for cell in row.cells[1:]} == {"\u2013"}
 
 
 def test_memory_is_said_to_be_that_of_the_network(study: list[Path]) -> None:
-    table = tables.costs(gather(study))
+    table = costs.tabulate(gather(study))
     assert "Memory (MB)" in [column.title for column in table.columns]
     assert "the weights and what a forward pass adds" in table.notes[0]

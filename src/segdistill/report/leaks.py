@@ -73,3 +73,8 @@ def clean(cases: Iterable[str], leaking: Iterable[Set[str]]) -> tuple[str, ...]:
 def legend(marked: Iterable[bool]) -> str:
     """What the mark means, with a space before it, where any figure carries it; else nothing."""
     return f" {LEGEND}" if any(marked) else ""
+
+
+def note(marked: Iterable[bool]) -> tuple[str, ...]:
+    """What the mark means, as a note below a table where any figure in it carries it; else none."""
+    return (LEGEND,) if any(marked) else ()

@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segdistill.atomic import replacing, write_text
-from segdistill.report import cautions, tables, verdict
+from segdistill.report import cautions, verdict
 from segdistill.report.about import About
-from segdistill.report.calibration_table import calibration_table
 from segdistill.report.cautions import Caution
-from segdistill.report.comparison_table import comparison_table
 from segdistill.report.evidence import Comparison, Evidence
 from segdistill.report.figures import (
     Figure,
@@ -27,13 +25,21 @@ from segdistill.report.figures import (
     stages,
     trend,
 )
-from segdistill.report.lesion_table import lesion_table
 from segdistill.report.overall import overall
-from segdistill.report.ranking_table import ranking_table
 from segdistill.report.run_folder import RunRecord
 from segdistill.report.shown import Shown
-from segdistill.report.site_table import site_table
-from segdistill.report.tables import Table
+from segdistill.report.tables import (
+    Table,
+    calibration,
+    cases,
+    classes,
+    comparisons,
+    costs,
+    lesions,
+    ranking,
+    results,
+    sites,
+)
 from segdistill.report.verdict import Verdict
 from segdistill.report.words import count, duration, listing
 
@@ -141,7 +147,7 @@ def compose(
     pictures = _pictures(evidence, head, shown)
     partial = about.unfinished() if about else None
     many = head is not None and len(head.student.cases) > FEW
-    worst = tables.cases(head, evidence, WORST if many else None) if head else None
+    worst = cases.tabulate(head, evidence, WORST if many else None) if head else None
     return Page(
         title=_title(evidence, about),
         subtitle=_subtitle(evidence),
@@ -149,15 +155,15 @@ def compose(
         overall=overall(verdicts),
         verdicts=verdicts,
         cautions=(*((partial,) if partial else ()), *cautions.examine(evidence)),
-        models=tables.models(evidence),
-        classes=tables.per_class(evidence),
-        sites=site_table(evidence),
-        comparisons=comparison_table(evidence),
+        models=results.tabulate(evidence),
+        classes=classes.tabulate(evidence),
+        sites=sites.tabulate(evidence),
+        comparisons=comparisons.tabulate(evidence),
         brackets=brackets.draw(evidence),
-        ranking=ranking_table(evidence),
-        calibration=calibration_table(evidence),
+        ranking=ranking.tabulate(evidence),
+        calibration=calibration.tabulate(evidence),
         reliability=reliability.draw(evidence),
-        lesions=lesion_table(evidence),
+        lesions=lesions.tabulate(evidence),
         lesion_size=lesion_size.draw(evidence),
         trend=trend.draw(evidence),
         size=bubble.draw(evidence),
@@ -170,8 +176,8 @@ def compose(
         overlay_note=overlays.explain(head) if head else "",
         explained=_explained(evidence, head, shown) if shown.grad_cam and shown.images else None,
         worst=worst,
-        every_case=tables.cases(head, evidence) if head and many else None,
-        costs=tables.costs(evidence),
+        every_case=cases.tabulate(head, evidence) if head and many else None,
+        costs=costs.tabulate(evidence),
         stages=stages.draw(evidence),
         steps=tuple(_step(run) for run in evidence.runs),
         machines=_machines(evidence),
@@ -221,8 +227,8 @@ def _subtitle(evidence: Evidence) -> str:
     )]  # fmt: skip
     parts = [f"{number} {one if number == 1 else many}" for number, one, many in counted if number]
     shared = count(len(evidence.cases), evidence.noun)
-    cases = shared if evidence.cases else f"no {evidence.noun}s in common"
-    return ", ".join([*parts, f"{len(evidence.runs)} runs", cases])
+    number = shared if evidence.cases else f"no {evidence.noun}s in common"
+    return ", ".join([*parts, f"{len(evidence.runs)} runs", number])
 
 
 def _step(run: RunRecord) -> Step:

@@ -9,8 +9,8 @@ from segdistill.evaluation.calibration import CaseBins
 from segdistill.evaluation.lesions import Detection, detection
 from segdistill.report.evidence import Evidence, Model
 from segdistill.report.exports.figure import Figure, defined
-from segdistill.report.lesion_table import rows_of, sizes
 from segdistill.report.scores import mean, spread
+from segdistill.report.tables.lesions import rows_of, sizes
 
 CALIBRATION: dict[str, Callable[[CaseBins], float | None]] = {
     "ece": lambda one: one.near.ece,

@@ -7,15 +7,14 @@ from pathlib import Path
 
 from segdistill import __version__
 from segdistill.errors import SegdistillError
-from segdistill.report import cautions, tables, verdict
-from segdistill.report.calibration_table import calibration_table
+from segdistill.report import cautions, verdict
 from segdistill.report.evidence import Comparison, Evidence, Model
 from segdistill.report.exports import card_origin, card_tables
 from segdistill.report.exports.card_front import front, title
 from segdistill.report.exports.card_recipe import commands, recipe
 from segdistill.report.exports.sharing import numbered, only, without_places
-from segdistill.report.lesion_table import lesion_table
 from segdistill.report.markdown import plain
+from segdistill.report.tables import calibration, cases, classes, costs, lesions, results
 from segdistill.report.words import listing
 
 WORST = 5
@@ -59,7 +58,7 @@ def _lines(comparison: Comparison, own: Evidence, everyone: Evidence) -> Iterato
     yield from ("## Data", "", *card_origin.data(student, own), "")
     yield from ("## Training", "", *card_origin.training(student), "")
     yield from ("## Teachers", "", *card_origin.teachers(comparison, own), "")
-    yield from ("## Figures", "", *card_tables.rendered(tables.models(own)), "")
+    yield from ("## Figures", "", *card_tables.rendered(results.tabulate(own)), "")
     differences = card_tables.against(comparison, own)
     if differences:
         yield from (
@@ -68,15 +67,15 @@ def _lines(comparison: Comparison, own: Evidence, everyone: Evidence) -> Iterato
         )
         yield from (*differences, "")
     for heading, table in (
-        ("Dice by class", tables.per_class(own)),
-        ("Lesions", lesion_table(own)),
-        ("Calibration", calibration_table(own)),
+        ("Dice by class", classes.tabulate(own)),
+        ("Lesions", lesions.tabulate(own)),
+        ("Calibration", calibration.tabulate(own)),
     ):
         if table is not None:
             yield from (f"### {heading}", "", *card_tables.rendered(table), "")
     yield from ("### Worst cases", "", "Cases have numbers here, in the order of their names.", "")
-    yield from (*card_tables.rendered(tables.cases(comparison, own, WORST)), "")
-    yield from ("## Cost", "", *card_tables.rendered(tables.costs(own)), "")
+    yield from (*card_tables.rendered(cases.tabulate(comparison, own, WORST)), "")
+    yield from ("## Cost", "", *card_tables.rendered(costs.tabulate(own)), "")
     yield from ("## Limitations", "", *_limitations(own, everyone), "")
     yield from ("## How to reproduce", "", *commands(comparison), "", *recipe(student), "")
     yield from _licence(comparison)

@@ -10,8 +10,8 @@ from segdistill.report.evidence import Evidence
 from segdistill.report.figures.beside import LOOKS, beside, called
 from segdistill.report.figures.style import COLOURS, MARKS, PAPER, Figure, Missing, as_png, as_svg, drawn
 from segdistill.report.leaks import MARK, legend
-from segdistill.report.lesion_table import names_of_sizes, over_seeds, rows_of, sizes, told
 from segdistill.report.scores import mean
+from segdistill.report.tables.lesions import names_of_sizes, over_seeds, rows_of, sizes, told
 from segdistill.report.words import count, fixed
 
 TITLE = "Lesions by size"

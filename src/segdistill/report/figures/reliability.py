@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from segdistill.evaluation.calibration import EDGES, MARGIN_MM
-from segdistill.report.calibration_table import calibrated, reliability
 from segdistill.report.evidence import Evidence
 from segdistill.report.figures.beside import LOOKS, beside, called
 from segdistill.report.figures.style import COLOURS, INK, MARKS, PAPER, Figure, Missing, as_png, as_svg, drawn
 from segdistill.report.leaks import MARK, legend
+from segdistill.report.tables.calibration import calibrated, reliability
 from segdistill.report.words import fixed
 
 TITLE = "Reliability"

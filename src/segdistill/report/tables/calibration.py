@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 
 from segdistill.evaluation.calibration import BINS, MARGIN_MM, Bins, CaseBins
 from segdistill.report.evidence import Evidence, Model
-from segdistill.report.leaks import MARK, legend
+from segdistill.report.leaks import MARK, note
 from segdistill.report.scores import mean, spread
-from segdistill.report.tables import ROLES, Cell, Column, Group, Row, Table, model_name
+from segdistill.report.tables.cells import model_name
+from segdistill.report.tables.table import ROLES, Cell, Column, Group, Row, Table
 from segdistill.report.words import count, fixed
 
 Figure = Callable[[CaseBins], float | None]
@@ -36,7 +37,7 @@ def reliability(model: Model, cases: Sequence[str]) -> Bins:
     return total
 
 
-def calibration_table(evidence: Evidence) -> Table | None:
+def tabulate(evidence: Evidence) -> Table | None:
     """Calibration error and Brier score, means over cases; None where no run tells."""
     shown = [m for m in evidence.models if calibrated(m)]
     if not shown:
@@ -56,7 +57,7 @@ def calibration_table(evidence: Evidence) -> Table | None:
             f"Means over {over}; \u00b1 is the standard deviation over seeds. ECE: expected calibration error of the "
             f"likeliest class, {BINS} equal bins, percent; Brier: 0 to 2. Both over voxels within {MARGIN_MM:g} mm "
             "of prediction or reference; \u201cimage\u201d: over all voxels, most of which are background.",
-            *(told for told in (legend(evidence.tainted(m) for m in shown).strip(),) if told),
+            *note(evidence.tainted(m) for m in shown),
         ),
     )
 

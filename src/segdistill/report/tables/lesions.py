@@ -8,10 +8,11 @@ from functools import lru_cache
 
 from segdistill.evaluation.lesions import LEAST_IOU, Detection, LesionRow, detection, terciles
 from segdistill.report.evidence import Evidence, Model
-from segdistill.report.leaks import MARK, legend
+from segdistill.report.leaks import MARK, note
 from segdistill.report.run_folder import RunRecord
 from segdistill.report.scores import mean, spread
-from segdistill.report.tables import ROLES, Cell, Column, Group, Row, Table, model_name
+from segdistill.report.tables.cells import model_name
+from segdistill.report.tables.table import ROLES, Cell, Column, Group, Row, Table
 from segdistill.report.words import fixed
 
 PARTS = {1: ("all",), 2: ("small", "large"), 3: ("small", "middle", "large")}
@@ -44,7 +45,7 @@ def over_seeds(
     return [value(detection(rows_of(run, cases), low, high)) for run in model.evaluated if run.lesions]
 
 
-def lesion_table(evidence: Evidence) -> Table | None:
+def tabulate(evidence: Evidence) -> Table | None:
     """Recall, false alarms and F1, also by size; None where no run tells, or no case has a lesion."""
     shown = [m for m in evidence.models if told(m)]
     edges = sizes(evidence)
@@ -75,7 +76,7 @@ def lesion_table(evidence: Evidence) -> Table | None:
             "deviation over seeds. A lesion is a connected part of the reference (full connectivity), found where one "
             f"of the prediction has an IoU above {LEAST_IOU:g} with it. Lesion Dice: 0 where it was missed.",
             *_about_sizes(edges),
-            *(note for note in (legend(evidence.tainted(m) for m in shown).strip(),) if note),
+            *note(evidence.tainted(m) for m in shown),
         ),
     )
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from segdistill.report.comparisons import QUESTIONS, Compared, comparisons
 from segdistill.report.evidence import Evidence
-from segdistill.report.leaks import MARK, legend
-from segdistill.report.tables import Cell, Column, Group, Row, Table
+from segdistill.report.leaks import MARK, note
+from segdistill.report.tables.table import Cell, Column, Group, Row, Table
 from segdistill.report.words import NONE, fixed, p_value, points, signed
 
 OUTCOMES = {"gain": "gain", "loss": "loss", "open": "not settled", "leak": "no evidence"}
 
 
-def comparison_table(evidence: Evidence) -> Table | None:
+def tabulate(evidence: Evidence) -> Table | None:
     """A row a comparison, a group a family; None where no two can be compared."""
     every = [one for one in comparisons(evidence) if one.test.difference is not None]
     if not every:
@@ -44,7 +44,7 @@ def comparison_table(evidence: Evidence) -> Table | None:
             "family. A gain or a loss is one with a Holm p below 0.05 and an interval that leaves out 0. d: "
             "Cohen\u2019s d, the mean of the differences over their standard deviation. Seeds: 3 : 1 is three of the "
             "student and one of the other.",
-            *(told for told in (legend(one.tainted for one in every).strip(),) if told),
+            *note(one.tainted for one in every),
         ),
     )
 

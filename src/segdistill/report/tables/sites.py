@@ -6,9 +6,10 @@ import math
 
 from segdistill.data.sites import site_in
 from segdistill.report.evidence import Evidence, Model
-from segdistill.report.leaks import MARK, legend
+from segdistill.report.leaks import MARK, note
 from segdistill.report.scores import mean
-from segdistill.report.tables import ROLES, Cell, Column, Group, Row, Table, model_name
+from segdistill.report.tables.cells import model_name
+from segdistill.report.tables.table import ROLES, Cell, Column, Group, Row, Table
 from segdistill.report.words import count, fixed, listing
 
 MOST = 6  # sites with a column of their own
@@ -28,7 +29,7 @@ def sites(evidence: Evidence) -> dict[str, tuple[str, ...]]:
     return {site: tuple(found[site]) for site in sorted(found)} if len(found) > 1 else {}
 
 
-def site_table(evidence: Evidence) -> Table | None:
+def tabulate(evidence: Evidence) -> Table | None:
     """Mean Dice by site and the gap, best less worst; None where the cases are not told apart by sites."""
     found = sites(evidence)
     if not found:
@@ -53,7 +54,7 @@ def site_table(evidence: Evidence) -> Table | None:
             f"Mean Dice in percent of the {count(len(found), 'site')} that data.sites finds in the cases\u2019 names, "
             "with the number of cases; the gap is that of the best site to the worst, in points. Sites differ in their "
             f"patients, too, and a mean of few cases swings: a gap is no test.{counted}",
-            *(told for told in (legend(evidence.tainted(m) for m in evidence.models).strip(),) if told),
+            *note(evidence.tainted(m) for m in evidence.models),
         ),
     )
 

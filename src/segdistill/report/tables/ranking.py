@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from segdistill.evaluation.ranking import rank
 from segdistill.report.evidence import Evidence
-from segdistill.report.tables import ROLES, Cell, Column, Group, Row, Table
+from segdistill.report.tables.table import ROLES, Cell, Column, Group, Row, Table
 from segdistill.report.words import count, fixed, points
 
 FEWEST = 3  # models; the order of two is what a test of their difference says
 RESAMPLES = 1000
 
 
-def ranking_table(evidence: Evidence) -> Table | None:
+def tabulate(evidence: Evidence) -> Table | None:
     """Models by their mean Dice with the ranks that resampled cases give them; None where there is nothing to rank."""
     shown = {m.short: m for m in evidence.models if m.evaluated and not evidence.tainted(m)}
     if len(shown) < FEWEST or not evidence.cases:
