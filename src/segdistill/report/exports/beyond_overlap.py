@@ -5,20 +5,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 
-from segdistill.evaluation.calibration import CaseBins
 from segdistill.evaluation.lesions import Detection, detection
 from segdistill.report.evidence import Evidence, Model
 from segdistill.report.exports.figure import Figure, defined
 from segdistill.report.scores import mean, spread
+from segdistill.report.tables.calibration import FIGURES, by_seed, calibrated
 from segdistill.report.tables.lesions import rows_of, sizes
-
-CALIBRATION: dict[str, Callable[[CaseBins], float | None]] = {
-    "ece": lambda one: one.near.ece,
-    "brier": lambda one: one.near.brier,
-    "ece_image": lambda one: one.image.ece,
-    "brier_image": lambda one: one.image.brier,
-}
-"""Near the structures, and over whole images."""
 
 LESIONS: dict[str, Callable[[Detection, int], float | None]] = {
     "recall": lambda one, _: one.recall,
@@ -32,12 +24,11 @@ LESIONS: dict[str, Callable[[Detection, int], float | None]] = {
 
 def calibration(model: Model, evidence: Evidence) -> dict[str, Figure]:
     """ECE and Brier score; empty where no run tells them."""
+    if not calibrated(model):
+        return {}
     cases = evidence.cases_of(model)
-    runs = [run.calibration for run in model.evaluated if run.calibration]
     return {
-        name: _figure([mean([value(run[case]) for case in cases if case in run]) for run in runs], len(cases))
-        for name, value in CALIBRATION.items()
-        if runs
+        name: _figure(by_seed(model, cases, value), len(cases)) for name, (_, value, *_) in FIGURES.items()
     }
 
 

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from segdistill.report.evidence import Evidence, Model
-from segdistill.report.exports.beyond_overlap import CALIBRATION, LESIONS, calibration, lesions
+from segdistill.report.exports.beyond_overlap import LESIONS, calibration, lesions
 from segdistill.report.exports.figure import COUNTS, defined, figure, fold, metrics
 from segdistill.report.scores import Scores, mean
+from segdistill.report.tables.calibration import FIGURES
 
 Cell = str | int | float | None
 
@@ -23,7 +24,7 @@ def models(evidence: Evidence) -> str:
     """
     names = metrics(evidence)
     header = ["role", "name", "network", "method", "seeds", "cases", "evidence"]
-    beyond = [*CALIBRATION, *(f"lesion_{name}" for name in LESIONS)]
+    beyond = [*FIGURES, *(f"lesion_{name}" for name in LESIONS)]
     header += [f"{metric}_{part}" for metric in (*names, *beyond) for part in ("mean", "spread")]
     header += [
         "parameters",
@@ -66,7 +67,7 @@ def _model(model: Model, evidence: Evidence, names: Sequence[str]) -> list[Cell]
         row += [found.mean, found.spread]
     every = next(iter(lesions(model, evidence)), None)
     sure, found_lesions = calibration(model, evidence), every[3] if every else {}
-    for known, wanted in ((sure, CALIBRATION), (found_lesions, LESIONS)):
+    for known, wanted in ((sure, FIGURES), (found_lesions, LESIONS)):
         for name in wanted:
             row += [known[name].mean, known[name].spread] if name in known else [None, None]
     cost = model.cost
@@ -83,7 +84,7 @@ def _baseline(name: str, scores: Scores, evidence: Evidence, names: Sequence[str
     row: list[Cell] = ["baseline", name, None, None, None, len(over), "yes"]
     for metric in names:
         row += [defined(mean([scores.of(case, metric) for case in over])), None]
-    return [*row, *[None] * (2 * len((*CALIBRATION, *LESIONS)) + 8)]
+    return [*row, *[None] * (2 * len((*FIGURES, *LESIONS)) + 8)]
 
 
 def _yes(value: bool) -> str:

@@ -14,17 +14,24 @@ from segdistill.report.words import count, fixed
 
 Figure = Callable[[CaseBins], float | None]
 
-FIGURES: dict[str, tuple[Figure, float, int]] = {
-    "ECE": (lambda one: one.near.ece, 100, 1),
-    "Brier": (lambda one: one.near.brier, 1, 3),
-    "ECE, image": (lambda one: one.image.ece, 100, 2),
-    "Brier, image": (lambda one: one.image.brier, 1, 3),
+FIGURES: dict[str, tuple[str, Figure, float, int]] = {
+    "ece": ("ECE", lambda one: one.near.ece, 100, 1),
+    "brier": ("Brier", lambda one: one.near.brier, 1, 3),
+    "ece_image": ("ECE, image", lambda one: one.image.ece, 100, 2),
+    "brier_image": ("Brier, image", lambda one: one.image.brier, 1, 3),
 }
+"""Near the structures, and over whole images: a column's title, the figure of a case, its factor, its digits."""
 
 
 def calibrated(model: Model) -> bool:
     """Whether any run of the model tells how sure it was."""
     return any(run.calibration for run in model.evaluated)
+
+
+def by_seed(model: Model, cases: Sequence[str], figure: Figure) -> list[float]:
+    """Of each run that tells, the mean of a figure over those of the cases that have it."""
+    told = [run.calibration for run in model.evaluated if run.calibration]
+    return [mean([figure(run[case]) for case in cases if case in run]) for run in told]
 
 
 def reliability(model: Model, cases: Sequence[str]) -> Bins:
@@ -51,7 +58,7 @@ def tabulate(evidence: Evidence) -> Table | None:
     cases = {len(evidence.cases_of(m)) for m in shown}
     over = count(cases.pop(), evidence.noun) if len(cases) == 1 else f"each model\u2019s own {evidence.noun}s"
     return Table(
-        (Column("Model", numeric=False), *(Column(title, best="\u2193") for title in FIGURES)),
+        (Column("Model", numeric=False), *(Column(title, best="\u2193") for title, *_ in FIGURES.values())),
         tuple(groups),
         (
             f"Means over {over}; \u00b1 is the standard deviation over seeds. ECE: expected calibration error of the "
@@ -64,10 +71,9 @@ def tabulate(evidence: Evidence) -> Table | None:
 
 def _cells(m: Model, evidence: Evidence) -> tuple[Cell, ...]:
     names, mark = evidence.cases_of(m), MARK * evidence.tainted(m)
-    runs = [run.calibration for run in m.evaluated if run.calibration]
     cells = [model_name(m, evidence)]
-    for figure, scale, digits in FIGURES.values():
-        seeds = [mean([figure(run[case]) for case in names if case in run]) for run in runs]
+    for _, figure, scale, digits in FIGURES.values():
+        seeds = by_seed(m, names, figure)
         value, over = mean(seeds), spread(seeds)
         extra = f"\u00b1 {fixed(scale * over, digits)}" if over is not None else ""
         known = value == value
