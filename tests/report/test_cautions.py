@@ -264,3 +264,19 @@ def test_runs_scored_on_different_splits_are_named(
     assert "alone0, alone1 were scored on validation cases" in caution.text
     assert "the comparison favours these" in caution.text
     assert gather(runs).noun == "case"
+
+
+def test_a_class_that_one_seed_did_not_learn(make_run: Callable[..., Path], tmp_path: Path) -> None:
+    learnt = {case: {"anterior": 0.8, "posterior": 0.7} for case in CASES}
+    half = {case: {"anterior": 0.05, "posterior": 0.7} for case in CASES}
+    runs = [
+        make_run(tmp_path / "alone0", kind="alone", network="unet", scores=learnt, seed=0),
+        make_run(tmp_path / "kd0", kind="distilled", network="unet", scores=learnt, seed=0, method="m"),
+        make_run(tmp_path / "kd1", kind="distilled", network="unet", scores=half, seed=1, method="m"),
+    ]
+    told = found(runs)["Class not learnt"]
+    assert told.severity == "serious"
+    assert told.text.startswith(
+        "kd1 (S1 m, 5.0) hardly finds \u201canterior\u201d, where the median of all runs has a Dice of 80.0"
+    )
+    assert "posterior" not in told.text and "Class not learnt" not in found(runs[:2])

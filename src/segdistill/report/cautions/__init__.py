@@ -14,14 +14,12 @@ from segdistill.report.cautions.of_cases import (
     unequal_classes,
 )
 from segdistill.report.cautions.of_leaks import leak, leak_of_others, unknown_teacher
+from segdistill.report.cautions.of_seeds import missed_class, one_seed, several_comparisons, twin_runs
 from segdistill.report.cautions.of_training import (
     no_baseline,
-    one_seed,
     other_preprocessing,
-    several_comparisons,
     silent_term,
     still_rising,
-    twin_runs,
     unequal_budgets,
     unequal_inputs,
     unfinished,
@@ -35,7 +33,16 @@ __all__ = ["Caution", "examine", "several_comparisons"]
 
 CHECKS: tuple[Callable[[Evidence], Iterator[Caution]], ...] = (
     *(foreign_scores, unequal_classes, no_test_cases, leak, leak_of_others, no_baseline, unequal_budgets),
-    *(weak_teacher, unproven_teacher, still_rising, unfinished, unequal_cases, unknown_teacher, one_seed),
+    *(
+        weak_teacher,
+        unproven_teacher,
+        missed_class,
+        still_rising,
+        unfinished,
+        unequal_cases,
+        unknown_teacher,
+        one_seed,
+    ),
     *(untuned, few_cases, silent_term, other_preprocessing, unequal_inputs, undefined_scores),
     *(several_comparisons, twin_runs),
 )

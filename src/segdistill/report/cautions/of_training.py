@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import combinations
 from statistics import fmean
 
 from segdistill.report import baseline
@@ -35,17 +34,6 @@ def unequal_budgets(evidence: Evidence) -> Iterator[Caution]:
             names = f"{comparison.student.short} and {comparison.alone.short}"
             text = f"{names} were not trained alike ({listing(comparison.differences)})."
             yield Caution("serious", "Different budgets", text)
-
-
-def one_seed(evidence: Evidence) -> Iterator[Caution]:
-    """Students of which no spread over seeds is known."""
-    single = [m.short for m in evidence.models if m.role != "teacher" and len(m.evaluated) == 1]
-    if single:
-        text = (
-            f"{listing(single)} ran with one seed only. The interval and the p-values are over cases; how "
-            "much another seed would change the result is unknown. Three seeds are a fair start."
-        )
-        yield Caution("note", "One seed", text)
 
 
 def untuned(evidence: Evidence) -> Iterator[Caution]:
@@ -185,22 +173,3 @@ def unequal_inputs(evidence: Evidence) -> Iterator[Caution]:
     if len(inputs) > 1:
         sizes = listing([" \u00d7 ".join(map(str, one)) for one in inputs])
         yield Caution("note", "Unequal inputs", f"MACs and times are for inputs of different size ({sizes}).")
-
-
-def several_comparisons(evidence: Evidence) -> Iterator[Caution]:
-    """The best of many is partly lucky."""
-    if len(evidence.comparisons) > 1:
-        text = (
-            "Several students are tested here. Gains and losses are judged by p-values that are adjusted for that "
-            "(Holm), but the best of them still owes a part of its difference to having been chosen as the best."
-        )
-        yield Caution("note", "Several comparisons", text)
-
-
-def twin_runs(evidence: Evidence) -> Iterator[Caution]:
-    """Repetitions that are none."""
-    for model in evidence.models:
-        for one, other in combinations(model.runs, 2):
-            if (one.seed, one.fold) == (other.seed, other.fold):
-                text = f"{one.name} and {other.name} have the same recipe and seed; the spread is too small."
-                yield Caution("note", "Same seed twice", text)
