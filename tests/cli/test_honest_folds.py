@@ -11,7 +11,7 @@ import pytest
 
 from segdistill import finish
 from segdistill.report.cautions import examine
-from segdistill.report.evidence import gather
+from segdistill.report.gather import gather
 from segdistill.run import Run
 
 Command = Callable[..., Any]

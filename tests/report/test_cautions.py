@@ -9,7 +9,7 @@ import pytest
 
 from segdistill.report import build
 from segdistill.report.cautions import Caution, examine
-from segdistill.report.evidence import gather
+from segdistill.report.gather import gather
 
 CASES = tuple(f"c{number:02d}" for number in range(12))
 

@@ -14,8 +14,9 @@ from segdistill.evaluation.family import holm
 from segdistill.evaluation.statistics import paired
 from segdistill.report import html, markdown
 from segdistill.report.comparisons import ALONE, QUESTIONS, TEACHER, TRIVIAL, comparisons, find
-from segdistill.report.evidence import Evidence, gather
+from segdistill.report.evidence import Evidence
 from segdistill.report.figures import Figure, brackets, differences
+from segdistill.report.gather import gather
 from segdistill.report.overall import overall
 from segdistill.report.page import compose
 from segdistill.report.tables import ranking

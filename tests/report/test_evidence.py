@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from segdistill.errors import SegdistillError
-from segdistill.report.evidence import gather
+from segdistill.report.gather import gather
 from segdistill.report.likeness import without_seed
 
 

@@ -14,10 +14,10 @@ from PIL import Image
 
 from segdistill.data import open_dataset
 from segdistill.errors import SegdistillError
-from segdistill.report.evidence import gather
 from segdistill.report.figures import Figure, Missing, bubble, curves, differences, overlays, slopes
 from segdistill.report.figures.pictures import find_dataset, find_prediction, read_picture
 from segdistill.report.figures.style import CYCLE, MARKS, for_page
+from segdistill.report.gather import gather
 from segdistill.report.run_folder import read_run
 
 

@@ -11,9 +11,10 @@ import pytest
 
 from segdistill.report import build
 from segdistill.report.cautions import Caution, examine
-from segdistill.report.evidence import Evidence, gather
+from segdistill.report.evidence import Evidence
 from segdistill.report.figures import bubble, curves, differences, slopes
 from segdistill.report.figures.style import Figure
+from segdistill.report.gather import gather
 from segdistill.report.leaks import LEGEND, MARK, clean
 from segdistill.report.origins import KINDS
 from segdistill.report.tables import cases, classes, results

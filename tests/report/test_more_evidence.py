@@ -16,9 +16,9 @@ from segdistill.errors import SegdistillError
 from segdistill.evaluation.calibration import Bins
 from segdistill.evaluation.lesions import case_lesions
 from segdistill.report import build
-from segdistill.report.evidence import gather
 from segdistill.report.exports import evidence_json, table_csv
 from segdistill.report.figures import Figure, Missing, lesion_size, reliability
+from segdistill.report.gather import gather
 from segdistill.report.run_folder import read_run
 from segdistill.report.tables import calibration, sites
 from segdistill.report.tables.lesions import names_of_sizes, tabulate

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 from segdistill.report import build
-from segdistill.report.evidence import gather
 from segdistill.report.figures import Figure, Missing, stages
+from segdistill.report.gather import gather
 
 COSTS = {
     "unet": [("encoder/1", 60, 10), ("encoder/2", 20, 30), ("decoder/1", 15, 50), ("logits", 5, 10)],

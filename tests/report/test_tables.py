@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from segdistill.report.evidence import gather
+from segdistill.report.gather import gather
 from segdistill.report.tables import cases, classes, costs, results
 
 

@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from segdistill.report import build
-from segdistill.report.evidence import gather
 from segdistill.report.figures import Figure, trend
+from segdistill.report.gather import gather
 
 Make = Callable[..., Path]
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from segdistill.report import build
-from segdistill.report.evidence import gather
+from segdistill.report.gather import gather
 from segdistill.report.verdict import Verdict, conclude
 from segdistill.report.words import fixed, p_value, signed, times
 

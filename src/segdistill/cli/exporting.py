@@ -91,8 +91,8 @@ class Export:
         """Write the files and name them; a card that nobody asked for by name is left out without a student."""
         if self.folder is None:
             return
-        from segdistill.report.evidence import gather
         from segdistill.report.exports import FORMATS, export
+        from segdistill.report.gather import gather
 
         evidence, names = gather(runs), self._names
         if self.formats is None and evidence.headline is None:

@@ -48,7 +48,7 @@ def build(
     # Imported here: matplotlib and jinja2 would slow down every other command.
     from segdistill.atomic import write_text
     from segdistill.report import baseline, html, markdown, page
-    from segdistill.report.evidence import gather
+    from segdistill.report.gather import gather
     from segdistill.report.shown import Shown
 
     out = Path(out)

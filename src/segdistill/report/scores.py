@@ -37,6 +37,12 @@ class Scores:
         return mean([row.get(metric, float("nan")) for row in chosen])
 
 
+def shared_cases(scores: Iterable[Scores]) -> tuple[str, ...]:
+    """The cases that all of these have, in order of name."""
+    lists = [set(one.cases) for one in scores]
+    return tuple(sorted(set.intersection(*lists))) if lists else ()
+
+
 def mean(values: Sequence[float | None]) -> float:
     """The mean of what is defined; NaN where nothing is."""
     array = np.asarray(values, dtype=float)

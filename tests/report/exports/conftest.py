@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from segdistill.report.evidence import Evidence, gather
+from segdistill.report.evidence import Evidence
+from segdistill.report.gather import gather
 
 
 @pytest.fixture

@@ -9,10 +9,11 @@ import pytest
 from jsonschema import Draft202012Validator, ValidationError
 
 from segdistill.evaluation.statistics import paired
-from segdistill.report.evidence import Evidence, gather
+from segdistill.report.evidence import Evidence
 from segdistill.report.exports import evidence_json
 from segdistill.report.exports.__main__ import main
 from segdistill.report.exports.sharing import numbered, without_places
+from segdistill.report.gather import gather
 
 ROOT = Path(__file__).parents[3]
 SCHEMA = ROOT / "docs" / "reference" / "evidence.schema.json"

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from segdistill.errors import SegdistillError
-from segdistill.report.evidence import Evidence, gather
+from segdistill.report.evidence import Evidence
 from segdistill.report.exports import FORMATS, chosen, export
+from segdistill.report.gather import gather
 
 FILES = {"models.csv", "cases.csv", "table.tex", "evidence.json", "MODEL_CARD.md"}
 UNDEFINED = re.compile(r"(?<![A-Za-z])(nan|inf|infinity)(?![A-Za-z])", re.IGNORECASE)

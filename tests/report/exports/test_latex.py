@@ -14,9 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segdistill.report.evidence import Evidence, gather
+from segdistill.report.evidence import Evidence
 from segdistill.report.exports import latex
 from segdistill.report.exports.latex_text import escaped
+from segdistill.report.gather import gather
 
 KNOWN = {
     *(

@@ -11,8 +11,9 @@ from markdown_it import MarkdownIt
 
 from segdistill.errors import SegdistillError
 from segdistill.recipe import Recipe
-from segdistill.report.evidence import Evidence, gather
+from segdistill.report.evidence import Evidence
 from segdistill.report.exports import model_card
+from segdistill.report.gather import gather
 
 KEPT = Path(__file__).parents[3] / "docs" / "results"
 SECTIONS = [

@@ -10,8 +10,9 @@ import pytest
 
 from segdistill.evaluation.calibration import Bins, CaseBins
 from segdistill.report.comparisons import compare
-from segdistill.report.evidence import Evidence, gather
+from segdistill.report.evidence import Evidence
 from segdistill.report.exports.sharing import numbered, only, without_places
+from segdistill.report.gather import gather
 
 
 def test_numbers_follow_the_order_of_names_and_change_no_figure(evidence: Evidence) -> None:

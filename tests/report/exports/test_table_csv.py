@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from segdistill.report.evidence import Evidence, gather
+from segdistill.report.evidence import Evidence
 from segdistill.report.exports import table_csv
+from segdistill.report.gather import gather
 
 
 def rows(text: str) -> list[dict[str, str]]:
