@@ -280,3 +280,31 @@ def test_a_class_that_one_seed_did_not_learn(make_run: Callable[..., Path], tmp_
         "kd1 (S1 m, 5.0) hardly finds \u201canterior\u201d, where the median of all runs has a Dice of 80.0"
     )
     assert "posterior" not in told.text and "Class not learnt" not in found(runs[:2])
+
+
+def test_seeds_that_do_not_agree_on_a_loss(make_run: Callable[..., Path], tmp_path: Path) -> None:
+    def runs(name: str, kind: str, dice: tuple[float, ...]) -> list[Path]:
+        wobble = [0.001 * (number % 5) for number in range(len(CASES))]
+        return [
+            make_run(
+                tmp_path / f"{name}{seed}",
+                kind=kind,
+                network="unet",
+                seed=seed,
+                scores={
+                    case: {"tumour": value + (more if kind != "alone" else 0)}
+                    for case, more in zip(CASES, wobble, strict=True)
+                },
+                method="m",
+            )
+            for seed, value in enumerate(dice)
+        ]
+
+    alone = runs("alone", "alone", (0.8, 0.7, 0.75))
+    split = found([*alone, *runs("a", "distilled", (0.5, 0.72, 0.74))])["Seeds disagree"]
+    assert split.severity == "serious" and "Not all seeds of S1 m (2 of 3) differ" in split.text
+    few = found([*alone, *runs("b", "distilled", (0.5, 0.69, 0.74))])
+    assert "Seeds disagree" not in few and few["Not settled over seeds"].severity == "note"
+    assert "S1 m (p = 0.3" in few["Not settled over seeds"].text
+    sure = found([*alone, *runs("c", "distilled", (0.70, 0.6001, 0.65))])
+    assert not {"Seeds disagree", "Not settled over seeds"} & set(sure)

@@ -140,7 +140,7 @@ def test_the_table_holds_what_the_tests_say(four: Evidence) -> None:
     assert table is not None
     titles = [column.title for column in table.columns]
     assert titles == ["Comparison", "Difference", "95 % CI", "t-test p", "Wilcoxon p", "Holm p", "Effect size d",
-                      "Cases", "Seeds"]  # fmt: skip
+                      "Cases", "Seeds", "Seeds agreeing", "Seeds p"]  # fmt: skip
     assert [group.title for group in table.groups] == [
         f"{title} (4 tests in the family)" for title in QUESTIONS.values()
     ]
@@ -160,7 +160,8 @@ def test_the_table_holds_what_the_tests_say(four: Evidence) -> None:
 def test_other_numbers_of_seeds_are_told(study: list[Path]) -> None:
     table = tabulate(gather([run for run in study if run.name != "alone_seed2"]))
     assert table is not None
-    assert [group.rows[0].cells[-1].text for group in table.groups] == ["3 : 2", "3 : 1", "3"]
+    assert [group.rows[0].cells[-3].text for group in table.groups] == ["3 : 2", "3 : 1", "3"]
+    assert [group.rows[0].cells[-2].text for group in table.groups] == ["3 of 3", "3 of 3", "\u2013"]
 
 
 def test_no_evidence_is_not_judged(make_run: Callable[..., Path], scores: Any, tmp_path: Path) -> None:

@@ -6,8 +6,10 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from segdistill.evaluation.family import holm
+from segdistill.evaluation.repetitions import Repetitions, repetitions
 from segdistill.evaluation.statistics import Paired, paired
 from segdistill.report.evidence import Comparison, Evidence, Model
+from segdistill.report.scores import mean
 from segdistill.report.words import BASELINES
 
 LEVEL = 0.05  # of the adjusted p-value; the 95 % interval has to leave out 0 as well
@@ -25,7 +27,8 @@ class Compared:
     """A distilled student beside something else. One question is asked of all students: that is the family.
 
     `adjusted` is the p-value after Holm's correction for the `family` tests with one; None where there is none, or
-    where a teacher had learnt from all cases (`tainted`), since that is no evidence and is not judged.
+    where a teacher had learnt from all cases (`tainted`), since that is no evidence and is not judged. `repeated` says
+    whether the student's runs agree; None with one run.
     """
 
     question: str
@@ -34,6 +37,7 @@ class Compared:
     name: str  # of `other`, in figures and tables
     test: Paired
     tainted: bool
+    repeated: Repetitions | None = None
     adjusted: float | None = None
     family: int = 1
 
@@ -52,6 +56,23 @@ def compare(one: Model, other: Model, evidence: Evidence, metric: str = "dice") 
     """The paired comparison of two models over cases, seeds averaged first."""
     cases = evidence.cases_of(one, other)
     return paired(one.by_case(metric, cases), other.by_case(metric, cases))
+
+
+def repeated(one: Model, other: Model, evidence: Evidence, metric: str = "dice") -> Repetitions | None:
+    """Each run of a model beside the other's of its seed and fold, or the mean of those of its fold; None with one."""
+    cases = evidence.cases_of(one, other)
+    differences = []
+    for run in one.evaluated:
+        of_fold = [each for each in other.evaluated if None in (run.fold, each.fold) or each.fold == run.fold]
+        beside = [each for each in of_fold if (each.fold, each.seed) == (run.fold, run.seed)] or of_fold
+        against = [
+            mean([each.scores.of(case, metric) for each in beside if each.scores is not None])
+            for case in cases
+        ]
+        if run.scores is not None:
+            found = mean([run.scores.of(case, metric) - b for case, b in zip(cases, against, strict=True)])
+            differences += [found] if found == found else []
+    return repetitions(differences) if len(differences) > 1 else None
 
 
 def outcome(result: Paired, adjusted: float | None = None) -> str:
@@ -116,4 +137,5 @@ def _compared(question: str, one: Comparison, evidence: Evidence) -> Compared | 
         return None
     name = f"{other.short} alone" if question == ALONE else f"best teacher {other.short}"
     tainted = evidence.tainted(student, other)
-    return Compared(question, student, other, name, compare(student, other, evidence), tainted)
+    test = compare(student, other, evidence)
+    return Compared(question, student, other, name, test, tainted, repeated(student, other, evidence))

@@ -14,7 +14,13 @@ from segdistill.report.cautions.of_cases import (
     unequal_classes,
 )
 from segdistill.report.cautions.of_leaks import leak, leak_of_others, unknown_teacher
-from segdistill.report.cautions.of_seeds import missed_class, one_seed, several_comparisons, twin_runs
+from segdistill.report.cautions.of_seeds import (
+    missed_class,
+    one_seed,
+    seeds_disagree,
+    several_comparisons,
+    twin_runs,
+)
 from segdistill.report.cautions.of_training import (
     no_baseline,
     other_preprocessing,
@@ -37,6 +43,7 @@ CHECKS: tuple[Callable[[Evidence], Iterator[Caution]], ...] = (
         weak_teacher,
         unproven_teacher,
         missed_class,
+        seeds_disagree,
         still_rising,
         unfinished,
         unequal_cases,

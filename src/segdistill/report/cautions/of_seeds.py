@@ -7,9 +7,10 @@ from itertools import combinations
 from statistics import median
 
 from segdistill.report.cautions.caution import Caution
+from segdistill.report.comparisons import ALONE, LEVEL, comparisons
 from segdistill.report.evidence import Evidence
 from segdistill.report.scores import mean
-from segdistill.report.words import fixed, listing, points
+from segdistill.report.words import fixed, listing, p_value, points
 
 MISSED = 0.5  # of the median Dice of all runs in the class
 
@@ -50,6 +51,31 @@ def missed_class(evidence: Evidence) -> Iterator[Caution]:
             "another loss may mend it."
         )
         yield Caution("serious", "Class not learnt", text)
+
+
+def seeds_disagree(evidence: Evidence) -> Iterator[Caution]:
+    """Gains and losses, shown over cases, that another seed may turn around."""
+    split, doubtful = [], []
+    for one in comparisons(evidence):
+        again = one.repeated
+        if one.question != ALONE or one.outcome not in ("gain", "loss") or again is None:
+            continue
+        if not again.unanimous:
+            split.append(f"{one.student.short} ({again.agreeing} of {again.n})")
+        elif again.p is not None and again.p >= LEVEL:
+            doubtful.append(f"{one.student.short} ({p_value(again.p)})")
+    if split:
+        text = (
+            f"Not all seeds of {listing(split)} differ from the same student alone in the same direction. What is said "
+            "of them holds for these runs; train more seeds before it is said of the method."
+        )
+        yield Caution("serious", "Seeds disagree", text)
+    if doubtful:
+        text = (
+            f"Intervals and p-values are over cases. Tested over seeds, the difference of {listing(doubtful)} to the "
+            "same student alone is not settled: all seeds agree, but they are few or far apart."
+        )
+        yield Caution("note", "Not settled over seeds", text)
 
 
 def several_comparisons(evidence: Evidence) -> Iterator[Caution]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from segdistill import __version__
 from segdistill.report import cautions, verdict
-from segdistill.report.comparisons import ALONE, TEACHER, compare, find, outcome
+from segdistill.report.comparisons import ALONE, TEACHER, compare, find, outcome, repeated
 from segdistill.report.evidence import Comparison, Evidence, Model
 from segdistill.report.exports.beyond_overlap import calibration, lesions
 from segdistill.report.exports.evidence_schema import (
@@ -167,6 +167,7 @@ def _comparisons(comparison: Comparison, evidence: Evidence, names: tuple[str, .
                 "outcome": judged.outcome if judged is not None and in_family else told,
                 "adjusted_p": judged.adjusted if judged is not None and in_family else None,
                 "family": judged.family if judged is not None and in_family else None,
+                "repetitions": vars(again) if (again := repeated(student, other, evidence)) else None,
                 "not_alike": list(comparison.differences) if role == "alone" else [],
                 "metrics": {metric: _difference(student, other, evidence, metric) for metric in names},
             }

@@ -109,6 +109,14 @@ class Difference(Part):
     left_out: Annotated[int, Field(ge=0, description="cases without a value in one of the two")]
 
 
+class Repeated(Part):
+    """Whether the runs of a student agree on a difference in Dice, each beside the other's of the same seed."""
+
+    n: Annotated[int, Field(ge=2)]
+    agreeing: Annotated[int, Field(ge=0, description="runs whose difference has the sign of the mean")]
+    p: Annotated[P, Field(description="t-test over the runs, two-sided; null below three")]
+
+
 class Against(Part):
     """A distilled student against one other model."""
 
@@ -121,6 +129,7 @@ class Against(Part):
     ]
     adjusted_p: Annotated[P, Field(description="of Dice, by Holm's correction for `family` students")]
     family: Annotated[int | None, Field(description="students of which this was asked; null: not corrected")]
+    repetitions: Annotated[Repeated | None, Field(description="over the student's runs; null with one")]
     not_alike: Annotated[list[str], Field(description="settings that differ although they should not")]
     metrics: dict[str, Difference]
 

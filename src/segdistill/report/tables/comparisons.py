@@ -27,6 +27,8 @@ def tabulate(evidence: Evidence) -> Table | None:
         Column("Effect size d"),
         Column("Cases"),
         Column("Seeds"),
+        Column("Seeds agreeing"),
+        Column("Seeds p"),
     )
     groups = []
     for question, title in QUESTIONS.items():
@@ -43,7 +45,9 @@ def tabulate(evidence: Evidence) -> Table | None:
             "Holm p: the t-test\u2019s p-value (the signed-rank test\u2019s where that is undefined), adjusted for the "
             "family. A gain or a loss is one with a Holm p below 0.05 and an interval that leaves out 0. d: "
             "Cohen\u2019s d, the mean of the differences over their standard deviation. Seeds: 3 : 1 is three of the "
-            "student and one of the other.",
+            "student and one of the other; agreeing: in how many of the student\u2019s runs the difference has the sign "
+            "of the whole; p: of a t-test over the runs, paired by seed. It says what training again may change, the "
+            "others what other cases may; of three runs it settles little.",
             *note(one.tainted for one in every),
         ),
     )
@@ -57,6 +61,7 @@ def _cells(one: Compared) -> tuple[Cell, ...]:
     others = len(one.other.evaluated) if one.other else None
     if others is not None and str(others) != seeds:
         seeds = f"{seeds} : {others}"
+    again = one.repeated
     return (
         Cell(f"{one.student.short} against {one.name}{MARK * one.tainted}", OUTCOMES[one.outcome]),
         Cell(signed(points(test.difference)), key=points(test.difference)),
@@ -65,6 +70,11 @@ def _cells(one: Compared) -> tuple[Cell, ...]:
         Cell(fixed(test.effect, 2), key=test.effect),
         Cell(str(test.n), key=test.n),
         Cell(seeds, key=len(one.student.evaluated)),
+        Cell(
+            f"{again.agreeing} of {again.n}" if again else NONE,
+            key=again.agreeing / again.n if again else None,
+        ),
+        _p(again.p if again else None),
     )
 
 

@@ -1,0 +1,39 @@
+"""Whether a difference holds from one training to the next: one number a run (a seed, or a fold), not a case."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+FEWEST = 3  # repetitions; of two a t-test has one degree of freedom
+
+
+@dataclass(frozen=True)
+class Repetitions:
+    """The differences of repeated trainings to what they are compared with.
+
+    `agreeing` of the `n` have the sign of their mean. `p` is two-sided, of the t-test of their mean against 0 (a paired
+    t-test where the other was repeated, too): what the choice of the seeds may explain, which a test over cases cannot
+    tell. None below three, or where all differences are the same.
+    """
+
+    n: int
+    agreeing: int
+    p: float | None
+
+    @property
+    def unanimous(self) -> bool:
+        return self.agreeing == self.n
+
+
+def repetitions(differences: Sequence[float]) -> Repetitions:
+    """Count and test the mean differences, one for each run; at least one."""
+    values = np.asarray(differences, dtype=np.float64)
+    agreeing = int((np.sign(values) == np.sign(values.mean())).sum())
+    varied = len(values) >= FEWEST and np.ptp(values) > 0
+    return Repetitions(
+        len(values), agreeing, float(stats.ttest_1samp(values, 0.0).pvalue) if varied else None
+    )
