@@ -154,7 +154,7 @@ def test_the_table_holds_what_the_tests_say(four: Evidence) -> None:
         [100 * test.difference, 100 * test.interval[0], test.t_p, test.wilcoxon_p]
     )
     assert row.cells[6].key == test.effect and row.cells[7].text == "12" and row.cells[8].text == "1"
-    assert all(len(row.cells) == 9 for group in table.groups for row in group.rows)
+    assert all(len(row.cells) == 11 for group in table.groups for row in group.rows)
 
 
 def test_other_numbers_of_seeds_are_told(study: list[Path]) -> None:

@@ -45,7 +45,7 @@ def tabulate(evidence: Evidence) -> Table | None:
             "Holm p: the t-test\u2019s p-value (the signed-rank test\u2019s where that is undefined), adjusted for the "
             "family. A gain or a loss is one with a Holm p below 0.05 and an interval that leaves out 0. d: "
             "Cohen\u2019s d, the mean of the differences over their standard deviation. Seeds: 3 : 1 is three of the "
-            "student and one of the other; agreeing: in how many of the student\u2019s runs the difference has the sign "
+            "student and one of the other; agreeing: how many of the student\u2019s runs have a difference of the sign "
             "of the whole; p: of a t-test over the runs, paired by seed. It says what training again may change, the "
             "others what other cases may; of three runs it settles little.",
             *note(one.tainted for one in every),
