@@ -1,9 +1,8 @@
 #!/usr/bin/env bash
 # Keep the small files of a study: recipe, log, splits, figures of merit and cost of each run, and the report.
-# Usage: SEGDISTILL_DATA=FOLDER keep.sh OUT STUDY [without-images]    (called by each study's run.sh)
-# without-images: of sets that may not be passed on, no picture that shows one, and not the page that has them in it.
+# Usage: SEGDISTILL_DATA=FOLDER keep.sh OUT STUDY    (called by each study's run.sh)
 set -euo pipefail
-out=$1 study=$2 images=${3:-}
+out=$1 study=$2
 rm -rf "$study/runs" "$study/figures"
 for run in "$out"/*/run.json; do
   name=$(basename "$(dirname "$run")")
@@ -13,10 +12,6 @@ for run in "$out"/*/run.json; do
   done
 done
 cp -r "$out/report/figures" "$out/report/report.md" "$out/report/report.html" "$study/"
-if [[ $images == without-images ]]; then
-  rm -f "$study"/figures/overlay* "$study/report.html"
-  sed -i '/figures\/overlay/d' "$study/report.md"
-fi
 # Where the images and runs lay is nobody else's business.
 grep -rlZ --include=*.json --include=*.jsonl --include=*.yaml --include=*.md --include=*.html . "$study" |
   xargs -0 sed -i "s#$SEGDISTILL_DATA#DATA#g; s#$out#RUNS#g; s#$study#.#g; s#$(dirname "$study")#..#g"

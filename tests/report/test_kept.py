@@ -38,11 +38,10 @@ def test_there_are_results() -> None:
     assert found == {
         "hippocampus",
         "sarcoma",
-        "methods/hippocampus",
-        "methods/ulcer",
         "nnunet",
         "knowledge",
         "methods-ulcer",
+        "methods-hippocampus",
     }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -41,6 +43,19 @@ def test_the_report_says_what_the_study_is_and_what_is_missing(done: StudyFolder
     text = report(done, tmp_path).page.with_name("report.md").read_text()
     assert text.startswith("# Two \\<students\\>: ") and "Study: tiny" in text and "Follows: Table 9" in text
     assert "Partial study" in text and "1 of the 4 runs" in text and "1 waiting (late\\_seed0)" in text
+
+
+def test_the_folder_of_recordings_is_left_out_wherever_it_was(done: StudyFolder, tmp_path: Path) -> None:
+    shutil.copytree(done.path, tmp_path / "study")
+    run = tmp_path / "study" / "runs" / "taught_seed0"
+    recording = "/elsewhere/of/mine/images-1/knowledge/teacher-2"
+    info = json.loads((run / "run.json").read_text()) | {"knowledge": {"teacher": {"cached": recording}}}
+    (run / "run.json").write_text(json.dumps(info))
+    with (run / "log.jsonl").open("a") as log:
+        log.write(json.dumps({"event": "note", "message": f"its answers are in {recording}"}) + "\n")
+    files = keep(StudyFolder.open(tmp_path / "study"), tmp_path / "kept")
+    kept = "".join(file.read_text() for file in files if file.suffix in (".json", ".jsonl", ".html", ".md"))
+    assert "elsewhere" not in kept and "STORE/images-1/knowledge/teacher-2" in kept
 
 
 def test_kept_files_are_small_and_make_the_report_again(done: StudyFolder, tmp_path: Path) -> None:

@@ -15,14 +15,18 @@ FEWEST = 3  # repetitions; of two a t-test has one degree of freedom
 class Repetitions:
     """The differences of repeated trainings to what they are compared with.
 
-    `agreeing` of the `n` have the sign of their mean. `p` is two-sided, of the t-test of their mean against 0 (a paired
-    t-test where the other was repeated, too): what the choice of the seeds may explain, which a test over cases cannot
-    tell. None below three, or where all differences are the same.
+    `agreeing` of the `differences` have the sign of their mean. `p` is two-sided, of the t-test of their mean against 0
+    (a paired t-test where the other was repeated, too): what the choice of the seeds may explain, which a test over
+    cases cannot tell. None below three, or where all differences are the same.
     """
 
-    n: int
+    differences: tuple[float, ...]
     agreeing: int
     p: float | None
+
+    @property
+    def n(self) -> int:
+        return len(self.differences)
 
     @property
     def unanimous(self) -> bool:
@@ -34,6 +38,5 @@ def repetitions(differences: Sequence[float]) -> Repetitions:
     values = np.asarray(differences, dtype=np.float64)
     agreeing = int((np.sign(values) == np.sign(values.mean())).sum())
     varied = len(values) >= FEWEST and np.ptp(values) > 0
-    return Repetitions(
-        len(values), agreeing, float(stats.ttest_1samp(values, 0.0).pvalue) if varied else None
-    )
+    p = float(stats.ttest_1samp(values, 0.0).pvalue) if varied else None
+    return Repetitions(tuple(values.tolist()), agreeing, p)

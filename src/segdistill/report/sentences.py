@@ -137,11 +137,10 @@ def _facts(one: Compared, student: Model, alone: Model, noun: tuple[str, str]) -
         parts.append(f"Wilcoxon {p_value(test.wilcoxon_p)}")
     if one.settled_by_itself and one.adjusted is not None:
         parts.append(f"with Holm\u2019s correction {p_value(one.adjusted)}")
+    parts += [count(test.n, *noun), _seeds(student, alone)]
     again = one.repeated
-    split = (
-        f" of which {again.agreeing} agree" if again and one.outcome != "open" and not again.unanimous else ""
-    )
-    parts += [count(test.n, *noun), _seeds(student, alone) + split]
+    if again and one.outcome != "open" and not again.unanimous:
+        parts.append(f"{again.agreeing} of {again.n} agreeing")
     return ", ".join(parts)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -78,7 +79,17 @@ def _places(folder: StudyFolder) -> dict[str, str]:
             if path is not None and (parent := str(Path(path).parent)) not in (".", "/"):
                 found.setdefault(parent, name)
                 found.setdefault(str(Path(path).absolute().parent), name)
+    found |= {store: "STORE" for name in folder.statuses() for store in _stores(folder.run(name).path)}
     return dict(sorted(found.items(), key=lambda pair: len(pair[0]), reverse=True))
+
+
+def _stores(run: Path) -> Iterator[str]:
+    """The folders of preprocessed images that a run's teachers are recorded in, wherever $SEGDISTILL_STORE was."""
+    if not (run / "run.json").is_file():
+        return
+    for told in json.loads((run / "run.json").read_text(encoding="utf-8")).get("knowledge", {}).values():
+        if isinstance(told, dict) and isinstance(recording := told.get("cached"), str):
+            yield str(Path(recording).parents[2])  # STORE/images/knowledge/recording
 
 
 def _without(text: str, places: dict[str, str]) -> str:

@@ -139,7 +139,7 @@ def test_names_mean_nothing_to_markdown(
 
 
 @pytest.mark.parametrize(
-    "study", ["sarcoma", "hippocampus", "nnunet", "methods/ulcer", "methods/hippocampus"]
+    "study", ["sarcoma", "hippocampus", "nnunet", "methods-ulcer", "methods-hippocampus"]
 )
 def test_of_kept_results(study: str) -> None:
     front, body = parts(model_card.render(gather([KEPT / study / "runs"])))

@@ -112,7 +112,7 @@ class Difference(Part):
 class Repeated(Part):
     """Whether the runs of a student agree on a difference in Dice, each beside the other's of the same seed."""
 
-    n: Annotated[int, Field(ge=2)]
+    differences: Annotated[list[float], Field(min_length=2, description="of each run")]
     agreeing: Annotated[int, Field(ge=0, description="runs whose difference has the sign of the mean")]
     p: Annotated[P, Field(description="t-test over the runs, two-sided; null below three")]
 

@@ -35,13 +35,15 @@ def draw(evidence: Evidence) -> Figure | Missing:
                 continue
             label = f"{one.student.short} against {one.name}{MARK * one.tainted}"
             ends = [100 * end for end in one.test.interval]
-            rows.append((label, 100 * one.test.difference, ends, one.outcome))
+            runs = [100 * difference for difference in one.repeated.differences] if one.repeated else []
+            rows.append((label, 100 * one.test.difference, ends, one.outcome, runs))
             most = max(most, one.family)
     if not rows:
         return Missing(TITLE, "no two models here can be compared on three cases or more")
     with drawn(7.6, 0.95 + 0.42 * len(rows)) as (canvas, (axes,)):
-        for place, (_, middle, (low, high), result) in enumerate(rows):
+        for place, (_, middle, (low, high), result, runs) in enumerate(rows):
             colour, mark = LOOK[result]
+            axes.plot(runs, [place] * len(runs), "|", color=INK, markersize=9, markeredgewidth=1, zorder=3)
             axes.plot([low, high], [place, place], color=colour, linewidth=2.4, solid_capstyle="butt")
             axes.plot(middle, place, mark, color=colour, markersize=8)
             axes.annotate(
@@ -60,18 +62,19 @@ def draw(evidence: Evidence) -> Figure | Missing:
         axes.set_xlabel("Difference in Dice points\n(mean over cases, 95 % bootstrap interval)")
         axes.grid(True, axis="x")
         told = "; ".join(
-            f"{label} {signed(m)} ({fixed(low)} to {fixed(high)})" for label, m, (low, high), _ in rows
+            f"{label} {signed(m)} ({fixed(low)} to {fixed(high)})" for label, m, (low, high), *_ in rows
         )
         judged = " (by p-values adjusted for several students, Holm)" if most > 1 else ""
+        strokes = "Strokes: each of its runs. " if any(runs for *_, runs in rows) else ""
         elsewhere = (
             "" if TEACHER in questions else " The table of comparisons has the differences to the teachers."
         )
         return Figure(
             "differences",
             TITLE,
-            "Right of zero the distilled student is better. Circle: a gain; triangle: a loss; diamond: not "
+            f"Right of zero the distilled student is better. {strokes}Circle: a gain; triangle: a loss; diamond: not "
             f"settled, chance alone may explain it{judged}.{elsewhere}"
-            f"{legend(result == 'leak' for *_, result in rows)}",
+            f"{legend(result == 'leak' for *_, result, _ in rows)}",
             told,
             as_png(canvas),
             as_svg(canvas),
