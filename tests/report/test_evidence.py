@@ -95,7 +95,7 @@ def test_models_of_one_network_have_names_of_their_own(
         make_run(tmp_path / name, kind="alone", network="unet", scores=scores(0.6), train={"epochs": epochs})
         for name, epochs in (("a_seed0", 5), ("b_seed0", 6))
     ]
-    assert [m.short for m in gather(runs).models] == ["S1", "S1 (b)"]
+    assert [m.short for m in gather(runs).models] == ["S1 (a)", "S1 (b)"]
 
 
 def test_only_cases_that_all_runs_share_are_compared(

@@ -42,6 +42,7 @@ def test_there_are_results() -> None:
         "knowledge",
         "methods-ulcer",
         "methods-hippocampus",
+        "hinton-hippocampus",
     }
 
 

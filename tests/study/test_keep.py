@@ -45,7 +45,9 @@ def test_the_report_says_what_the_study_is_and_what_is_missing(done: StudyFolder
     assert "Partial study" in text and "1 of the 4 runs" in text and "1 waiting (late\\_seed0)" in text
 
 
-def test_the_folder_of_recordings_is_left_out_wherever_it_was(done: StudyFolder, tmp_path: Path) -> None:
+def test_folders_that_only_the_runs_or_the_command_name_are_left_out(
+    done: StudyFolder, tmp_path: Path
+) -> None:
     shutil.copytree(done.path, tmp_path / "study")
     run = tmp_path / "study" / "runs" / "taught_seed0"
     recording = "/elsewhere/of/mine/images-1/knowledge/teacher-2"
@@ -53,8 +55,11 @@ def test_the_folder_of_recordings_is_left_out_wherever_it_was(done: StudyFolder,
     (run / "run.json").write_text(json.dumps(info))
     with (run / "log.jsonl").open("a") as log:
         log.write(json.dumps({"event": "note", "message": f"its answers are in {recording}"}) + "\n")
+    command = "segdistill study run /elsewhere/mine.yaml --reuse /elsewhere/studies/first --out STUDY"
+    (tmp_path / "study" / "command.txt").write_text(command)
     files = keep(StudyFolder.open(tmp_path / "study"), tmp_path / "kept")
-    kept = "".join(file.read_text() for file in files if file.suffix in (".json", ".jsonl", ".html", ".md"))
+    kept = "".join(file.read_text() for file in files if file.suffix not in (".png", ".svg"))
+    assert "study run mine.yaml --reuse first --out" in kept
     assert "elsewhere" not in kept and "STORE/images-1/knowledge/teacher-2" in kept
 
 

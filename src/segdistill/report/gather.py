@@ -133,18 +133,21 @@ def _named(groups: list[list[RunRecord]], teacher_paths: set[Path]) -> tuple[Mod
         return "teacher" if any(r.path.resolve() in teacher_paths for r in group) else "alone"
 
     students: dict[str, str] = {}
-    models: list[Model] = []
+    named: list[tuple[str, str, list[RunRecord]]] = []
     for wanted in ("teacher", "alone", "distilled"):
-        for group in (g for g in groups if role(g) == wanted):
-            run = group[0]
-            if wanted == "teacher":
-                short = f"T{1 + sum(m.role == 'teacher' for m in models)}"
-            else:
-                short = students.setdefault(likeness.network(run), f"S{1 + len(students)}")
-                short = f"{short} {run.method}" if wanted == "distilled" else short
-            if any(model.short == short for model in models):
-                short = f"{short} ({likeness.without_seed(run.name)})"
-            models.append(Model(wanted, short, tuple(group)))
+        for number, group in enumerate((g for g in groups if role(g) == wanted), 1):
+            short = f"T{number}"
+            if wanted != "teacher":
+                short = students.setdefault(likeness.network(group[0]), f"S{1 + len(students)}")
+                short += f" {group[0].method}" if wanted == "distilled" else ""
+            named.append((wanted, short, group))
+    models = []
+    for wanted, short, group in named:
+        twins = [likeness.without_seed(runs[0].name) for _, name, runs in named if name == short]
+        own = likeness.told_apart(likeness.without_seed(group[0].name), twins)
+        models.append(
+            Model(wanted, short if own in ("", group[0].method) else f"{short} ({own})", tuple(group))
+        )
     return tuple(models)
 
 

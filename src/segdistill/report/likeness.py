@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from typing import Any
 
 from segdistill.report.run_folder import RunRecord
@@ -56,6 +57,16 @@ def _told(value: Any) -> str:
 def without_seed(name: str) -> str:
     """A run's name without its seed: "hinton_seed3" and "hinton-s3" are "hinton"."""
     return re.sub(r"[-_. ]+(seed|s)[-_. ]*\d+$", "", name, flags=re.IGNORECASE) or name
+
+
+def told_apart(name: str, twins: Sequence[str]) -> str:
+    """What of a name differs from its twins: of taught_few and taught_many `few` and `many`; nothing if it is alone."""
+    if len(twins) < 2:
+        return ""
+    parts = [twin.split("_") for twin in twins]
+    shared = sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, zip(*parts, strict=False)))
+    own = "_".join(name.split("_")[shared:])
+    return own if own and all(len(words) > shared for words in parts) else name
 
 
 def _comparable(recipe: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -79,6 +80,9 @@ def _places(folder: StudyFolder) -> dict[str, str]:
             if path is not None and (parent := str(Path(path).parent)) not in (".", "/"):
                 found.setdefault(parent, name)
                 found.setdefault(str(Path(path).absolute().parent), name)
+    if folder.file("command.txt").is_file():  # the study's own file, studies whose runs were taken over
+        words = shlex.split(folder.file("command.txt").read_text(encoding="utf-8"))
+        found |= {word: Path(word).name for word in words if word.startswith("/") and word not in found}
     found |= {store: "STORE" for name in folder.statuses() for store in _stores(folder.run(name).path)}
     return dict(sorted(found.items(), key=lambda pair: len(pair[0]), reverse=True))
 

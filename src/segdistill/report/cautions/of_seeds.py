@@ -47,8 +47,8 @@ def missed_class(evidence: Evidence) -> Iterator[Caution]:
         text = (
             f"{told} hardly find{'s' if few else ''} \u201c{name}\u201d, where the median of all runs has a Dice of "
             f"{fixed(points(usual))}. A mean over seeds that holds {'such a run' if few else 'such runs'} says little "
-            "about the others: look at the training curves; more steps, a lower weight of the term that leads, or "
-            "another loss may mend it."
+            "about the others: look at the training curves. More steps, a weight that rises from 0, or where: balanced "
+            "may mend it; of a softened response also temperature 1."
         )
         yield Caution("serious", "Class not learnt", text)
 
