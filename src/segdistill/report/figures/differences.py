@@ -49,7 +49,7 @@ def draw(evidence: Evidence) -> Figure | Missing:
             axes.annotate(
                 f"{signed(middle)}",
                 (middle, place),
-                (0, 7),
+                (0, 8),
                 textcoords="offset points",
                 ha="center",
                 fontsize=8.5,
