@@ -43,6 +43,7 @@ def test_there_are_results() -> None:
         "methods-ulcer",
         "methods-hippocampus",
         "hinton-hippocampus",
+        "teach-former-table1",
     }
 
 
