@@ -44,6 +44,7 @@ def test_there_are_results() -> None:
         "methods-hippocampus",
         "hinton-hippocampus",
         "teach-former-table1",
+        "teach-former-table3",
     }
 
 
