@@ -12,7 +12,7 @@ from segdistill.losses.response.kl import KL
 from segdistill.networks.stages import name_stages
 from segdistill.projectors.convolution import Convolution
 from segdistill.projectors.interpolation import Interpolation
-from segdistill.sections import RESERVED
+from segdistill.sections.objective import RESERVED
 from segdistill.teachers.label_map import LabelMap
 from segdistill.teachers.teacher import Teacher
 from segdistill.term import (

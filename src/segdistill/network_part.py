@@ -15,7 +15,9 @@ from typing import Any
 from segdistill.errors import SegdistillError
 from segdistill.networks.width import at_width, parse_share
 from segdistill.parts import class_of, complete, schema, unknown
-from segdistill.sections import BudgetSection, Settings, TeacherSection, section
+from segdistill.sections.section import Settings, section
+from segdistill.sections.student import BudgetSection
+from segdistill.sections.teacher import TeacherSection
 
 CHANGES = ("inputs", "width", "budget")
 """Words beside a network's own settings."""

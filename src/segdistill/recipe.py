@@ -24,24 +24,12 @@ from segdistill.composition import (
 from segdistill.errors import SegdistillError
 from segdistill.network_part import complete_network, like_a_teacher
 from segdistill.parts import complete, unknown
-from segdistill.sections import (
-    CriticSection,
-    DataSection,
-    EvaluateSection,
-    Knowledge,
-    KnowledgeSection,
-    Need,
-    Part,
-    PhaseSection,
-    Section,
-    SegmentationSection,
-    TeacherSection,
-    TermSection,
-    TrainSection,
-    TuningSection,
-    is_reserved,
-    section,
-)
+from segdistill.sections.data import DataSection
+from segdistill.sections.evaluate import EvaluateSection
+from segdistill.sections.objective import CriticSection, SegmentationSection, TermSection, is_reserved
+from segdistill.sections.section import Part, Section, section
+from segdistill.sections.teacher import Knowledge, KnowledgeSection, TeacherSection
+from segdistill.sections.train import PhaseSection, TrainSection, TuningSection
 
 IDENTITY = ("name", "kind", "status", "reference", "summary", "needs")
 DEFAULT_PARTS: Any = {
@@ -50,6 +38,7 @@ DEFAULT_PARTS: Any = {
     "segmentation": {"loss"},
     "train": {"optimizer", "schedule"},
 }
+Need = Literal["labels", "several teachers", "unlabelled images", "several sites"]
 
 
 class Recipe(Section):

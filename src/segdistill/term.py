@@ -13,7 +13,7 @@ from segdistill.align import fuse, resize
 from segdistill.networks.stages import stage_names
 from segdistill.projectors import PROJECTORS
 from segdistill.schedules import Constant
-from segdistill.sections import is_reserved
+from segdistill.sections.objective import is_reserved
 from segdistill.teachers.label_map import LabelMap
 from segdistill.teachers.teacher import Teacher
 

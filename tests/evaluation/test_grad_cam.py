@@ -21,7 +21,7 @@ from segdistill.evaluation.grad_cam import cam_of_case, centre_voxel, grad_cam
 from segdistill.evaluation.predict import Predictor
 from segdistill.model import Facts, build_network
 from segdistill.networks.stages import name_stages, stage_names
-from segdistill.sections import EvaluateSection
+from segdistill.sections.evaluate import EvaluateSection
 
 
 class Net(nn.Module):

@@ -17,7 +17,7 @@ from segdistill.data.plan import Channel, Plan
 from segdistill.data.preprocessing import preprocess_case
 from segdistill.evaluation import predict as module
 from segdistill.evaluation.predict import Predictor
-from segdistill.sections import EvaluateSection
+from segdistill.sections.evaluate import EvaluateSection
 
 
 def all_at_once(probabilities: np.ndarray, regions: bool, threshold: float | None) -> np.ndarray:

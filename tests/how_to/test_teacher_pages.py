@@ -22,7 +22,7 @@ from torch import Tensor, nn
 import segdistill
 from segdistill.recipe import Recipe
 from segdistill.run import Run
-from segdistill.sections import KnowledgeSection
+from segdistill.sections.teacher import KnowledgeSection
 from segdistill.teachers.files.onnx_file import OnnxFile
 from segdistill.teachers.sources import SOURCES
 

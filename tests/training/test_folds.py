@@ -12,7 +12,7 @@ from torch import nn
 
 from segdistill.data.splits import Splits
 from segdistill.errors import SegdistillError
-from segdistill.sections import TeacherSection
+from segdistill.sections.teacher import TeacherSection
 from segdistill.teachers.label_map import LabelMap
 from segdistill.teachers.teacher import Group, Teacher
 from segdistill.training.folds import as_one

@@ -26,7 +26,7 @@ from segdistill.networks import NETWORKS
 from segdistill.networks.sizes import by
 from segdistill.networks.width import shares
 from segdistill.run import machine
-from segdistill.sections import BudgetSection
+from segdistill.sections.student import BudgetSection
 
 REPEATS = 15
 RUNG = 2**0.5  # from one width that is timed to the next

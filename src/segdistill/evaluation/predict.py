@@ -24,7 +24,7 @@ from segdistill.model import facts_of, load_network
 from segdistill.networks.domains import at_site, domains_of
 from segdistill.parts import unknown
 from segdistill.run import Run
-from segdistill.sections import EvaluateSection
+from segdistill.sections.evaluate import EvaluateSection
 
 Listen = Callable[[Iterable[np.ndarray]], Iterable[np.ndarray]]
 

@@ -10,7 +10,7 @@ from segdistill.parts import schema
 from segdistill.recipe import Recipe
 from segdistill.reference.markdown import bullets, code, prose
 from segdistill.reference.settings import in_a_line
-from segdistill.sections import Stages, TermSection
+from segdistill.sections.objective import Stages, TermSection
 
 CHANGED: dict[tuple[str, str, str | bool], str] = {
     **{

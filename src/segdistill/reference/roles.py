@@ -8,7 +8,8 @@ from typing import Any
 from segdistill.recipe import Recipe
 from segdistill.reference.markdown import code
 from segdistill.reference.settings import in_a_line
-from segdistill.sections import PhaseSection, TeacherSection
+from segdistill.sections.teacher import TeacherSection
+from segdistill.sections.train import PhaseSection
 
 
 def roles(recipe: Recipe, raw: Mapping[str, Any]) -> list[str]:

@@ -14,7 +14,7 @@ from segdistill.composition import merge, parse_override, read, read_yaml
 from segdistill.errors import SegdistillError
 from segdistill.parts import unknown
 from segdistill.recipe import IDENTITY
-from segdistill.sections import Section, section
+from segdistill.sections.section import Section, section
 
 FULL = "full"
 """The profile of a study as it is written."""

@@ -93,7 +93,7 @@ def table(folder: StudyFolder) -> Table:
         why = folder.why_failed(one.name) if status == "failed" else ""
         lacking = [each for each in one.needs if statuses[each] != "done"]
         if status == "waiting" and lacking:
-            why = f"after {', '.join(lacking)}"
+            why = f"after {lacking[0]}" + (f" and {len(lacking) - 1} more" if lacking[1:] else "")
         progress = "" if status == "waiting" else f"{folder.share(one):.0%}"
         shown.add_row(one.name, f"[{STYLES[status]}]{status}[/]", progress, why)
     return shown

@@ -19,7 +19,7 @@ from segdistill.networks.domains import ask
 from segdistill.networks.stages import catch, first_output
 from segdistill.parts import build
 from segdistill.projectors import PROJECTORS
-from segdistill.sections import TermSection
+from segdistill.sections.objective import TermSection
 from segdistill.training.prepare import Prepared
 
 Change = Callable[[Tensor], Tensor]

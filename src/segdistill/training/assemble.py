@@ -23,7 +23,7 @@ from segdistill.phases import Phase, spread
 from segdistill.projectors import PROJECTORS
 from segdistill.recipe import Recipe
 from segdistill.schedules import WEIGHTS, Constant
-from segdistill.sections import Stages, TermSection
+from segdistill.sections.objective import Stages, TermSection
 from segdistill.teachers.combination import COMBINATIONS
 from segdistill.teachers.teacher import Teacher
 from segdistill.term import Stage, Term

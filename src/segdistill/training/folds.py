@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from segdistill.errors import SegdistillError
-from segdistill.sections import TeacherSection
+from segdistill.sections.teacher import TeacherSection
 from segdistill.teachers.teacher import Group, Teacher
 from segdistill.training.prepare import Prepared
 

@@ -11,7 +11,7 @@ from segdistill import checkpoint
 from segdistill.distiller import Distiller
 from segdistill.model import BEST, LAST
 from segdistill.run import Run
-from segdistill.sections import TrainSection
+from segdistill.sections.train import TrainSection
 
 
 @dataclass

@@ -16,7 +16,7 @@ from segdistill.errors import SegdistillError
 from segdistill.model import build_network
 from segdistill.networks.domains import domains_of
 from segdistill.parts import unknown
-from segdistill.sections import TeacherSection
+from segdistill.sections.teacher import TeacherSection
 from segdistill.teachers import own_run
 from segdistill.teachers.average import Average
 from segdistill.teachers.inspection import named_by_shape
