@@ -22,11 +22,17 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from segdistill.atomic import write_json, write_text
 from segdistill.errors import SegdistillError
-from segdistill.recipe import Recipe
+from segdistill.recipe import IDENTITY, Recipe
 
 if TYPE_CHECKING:
     from segdistill.data.plan import Plan
     from segdistill.data.splits import Splits
+
+CIRCUMSTANCE = {
+    "train": ("devices", "nodes", "accelerator", "tensorboard", "mlflow"),
+    "data": ("workers", "store"),
+}
+"""Settings, by section, that do not change what a run becomes."""
 
 IfExists = Literal["fail", "resume", "overwrite"]
 
@@ -116,14 +122,8 @@ class Run:
         return self
 
     def _same_recipe(self, recipe: Recipe) -> Run:
-        """Resuming with another recipe would mix two runs; what only decides the machine's use may change."""
-        old, new = self.recipe.model_dump(mode="json"), recipe.model_dump(mode="json")
-        for data in (old, new):
-            for key in ("devices", "nodes", "accelerator", "tensorboard", "mlflow"):
-                data["train"].pop(key)
-            data["data"].pop("workers")
-        different = sorted(_differences(old, new))
-        if different:
+        """Resuming with another recipe would mix two runs."""
+        if different := unlike(self.recipe, recipe):
             raise SegdistillError(
                 f"{self.path} was made by another recipe (different: {', '.join(different[:6])}); "
                 "resume with the same one, or choose another --out"
@@ -255,6 +255,16 @@ class Run:
                     f"{self.path} is being written by another process; wait for it or choose another --out"
                 ) from None
             yield
+
+
+def unlike(one: Recipe, other: Recipe) -> list[str]:
+    """The settings in which two recipes differ, but for what they are called and how a machine is used for them."""
+    plain = [each.model_dump(mode="json", exclude=set(IDENTITY)) for each in (one, other)]
+    for recipe in plain:
+        for section, keys in CIRCUMSTANCE.items():
+            for key in keys:
+                recipe[section].pop(key)
+    return sorted(_differences(plain[0], plain[1]))
 
 
 def machine() -> dict[str, Any]:

@@ -79,21 +79,25 @@ def test_of_many_students_all_are_summed_up_first(four: Evidence, tmp_path: Path
     verdicts = conclude(four, tmp_path)
     said = overall(verdicts)
     assert said == (
-        "Of 4 distilled students, against the same student trained alone: none is shown to gain, "
-        "for 4 neither is shown."
+        "Of 4 distilled students, against the same student trained alone: none is shown to gain or to lose."
     )
+    opened = verdicts[0]
     gain, loss, unknown = (replace(verdicts[0], outcome=word) for word in ("gain", "loss", "unknown"))
     assert overall((gain, gain, loss, unknown)) == (
         "Of 4 distilled students, against the same student trained alone: 2 are shown to gain, 1 is shown to lose, "
         "1 cannot be judged."
     )
+    assert overall((gain, opened, opened, loss)) == (
+        "Of 4 distilled students, against the same student trained alone: 1 is shown to gain, 1 is shown to lose, "
+        "for 2 neither is shown."
+    )
     assert overall(verdicts[:3]) is None
     page = compose(four, tmp_path)
     assert page.overall == said and page.told == verdicts[:1] and page.folded == verdicts[1:]
     for told in (markdown.render(page), html.render(page)):
-        assert "none is shown to gain, for 4 neither is shown" in told
+        assert "none is shown to gain or to lose" in told
         assert (
-            told.index("neither is shown")
+            told.index("none is shown to gain or to lose")
             < told.index("hinton")
             < told.index("The other 3 students, one by one")
         )

@@ -80,3 +80,10 @@ def test_a_profile_takes_groups_and_options_out(study: Make, tmp_path: Path) -> 
     plain = study(groups={"taught": {"vary": vary}}, profiles={"small": small}).model_dump(mode="json")
     names = [one.name for one in expand(load(plain, profile="small"), tmp_path)]
     assert names == ["teacher_seed0", "taught_all_seed0"]
+
+
+@pytest.mark.parametrize("layer", [None, [1]])
+def test_a_profile_that_is_no_layer(study: Make, layer: object) -> None:
+    plain = study().model_dump(mode="json") | {"profiles": {"small": layer}}
+    with pytest.raises(SegdistillError, match=r"profiles.small: expected sections of a study"):
+        load(plain, profile="small")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,10 +33,14 @@ def test_a_student_is_taught_by_the_teacher_of_its_own_fold_and_seed(study: Make
     planned = expand(study(folds=[0, 2], seeds=[0, 1], groups={"teacher": {"seeds": [1, 5]}}), OUT)
     needs = {one.name: one.needs for one in planned if one.group == "taught"}
     assert needs == {
-        "taught_fold0_seed0": ("teacher_fold0_seed1",), "taught_fold0_seed1": ("teacher_fold0_seed1",),
+        "taught_seed0": ("teacher_seed1",), "taught_seed1": ("teacher_seed1",),
         "taught_fold2_seed0": ("teacher_fold2_seed1",), "taught_fold2_seed1": ("teacher_fold2_seed1",),
     }  # fmt: skip
     assert {one.recipe.data.splits.fold for one in planned} == {0, 2}
+
+
+def test_runs_keep_their_names_when_folds_are_added(study: Make) -> None:
+    assert set(names(study(folds=[0]))) < set(names(study(folds=[0, 1])))
 
 
 def test_every_combination_of_options(study: Make) -> None:
@@ -81,8 +86,43 @@ def test_every_subset_of_the_terms_with_one_that_stays(study: Make) -> None:
         expand(study(groups={"taught": taught | {"keep": ["fine"]}}), OUT)
 
 
+@pytest.mark.parametrize(
+    ("teacher", "why"), [("tea_cher", "as another one is"), ("../evil", "cannot be a part")]
+)
+def test_subsets_whose_names_would_clash_or_leave_the_folder(study: Make, teacher: str, why: str) -> None:
+    groups = {
+        "second": {"recipe": "student_alone", "settings": {"student": {"channels": [4, 4]}}},
+        "taught": {"teachers": {teacher: "second"}, "every": "teachers"},
+    }
+    with pytest.raises(SegdistillError, match=f"groups.taught.every: the subset .*{why}.*; rename teachers"):
+        names(study(groups=groups))
+
+
+@pytest.mark.parametrize(
+    ("over", "told"),
+    [
+        ({"seeds": [0, 0]}, "seeds: .*0 is there twice"),
+        ({"seeds": []}, "seeds"),
+        ({"groups": {"alone": {"folds": []}}}, "groups.alone.folds"),
+        (
+            {"settings": {"train": {"seed": 7}}},
+            r"settings.train.seed: the runs have the seeds \[0\]; say `seeds`",
+        ),
+        ({"settings": {"data": {"splits": {"fold": 3}}}}, "settings.data.splits.fold: .*say `folds`"),
+        ({"settings": {"data": None}}, r"data: expected a section such as {path: FOLDER}, got None"),
+    ],
+)
+def test_what_would_be_without_effect_or_run_twice(study: Make, over: dict[str, Any], told: str) -> None:
+    with pytest.raises(SegdistillError, match=told):
+        study(**over)
+
+
+def test_a_fold_that_is_the_studys_own_may_be_said_again(study: Make) -> None:
+    assert names(study(settings={"data": {"splits": {"fold": 0}}, "train": {"seed": 0}}))
+
+
 def test_what_does_not_fit_is_told(study: Make) -> None:
-    with pytest.raises(SegdistillError, match=r"two runs would be called a_b;"):
+    with pytest.raises(SegdistillError, match=r"two runs would be called a_b_seed0;"):
         names(
             study(
                 groups={

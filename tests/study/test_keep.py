@@ -59,7 +59,7 @@ def test_folders_that_only_the_runs_or_the_command_name_are_left_out(
     (tmp_path / "study" / "command.txt").write_text(command)
     files = keep(StudyFolder.open(tmp_path / "study"), tmp_path / "kept")
     kept = "".join(file.read_text() for file in files if file.suffix not in (".png", ".svg"))
-    assert "study run mine.yaml --reuse first --out" in kept
+    assert "study run study.yaml --out STUDY" in kept and "--reuse" not in kept
     assert "elsewhere" not in kept and "STORE/images-1/knowledge/teacher-2" in kept
 
 
@@ -80,8 +80,25 @@ def test_kept_files_are_small_and_make_the_report_again(done: StudyFolder, tmp_p
         keep(done, out)
     keep(done, out, overwrite=True)
     assert (out / "notes").is_dir(), "what is not a study's stays"
-    with pytest.raises(SegdistillError, match="is the study itself"):
-        keep(done, done.path, overwrite=True)
+    for itself in (done.path, done.path.parent / "way" / ".." / done.path.name):
+        (done.path.parent / "way").mkdir(exist_ok=True)
+        with pytest.raises(SegdistillError, match="is the study itself"):
+            keep(done, itself, overwrite=True)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SegdistillError, match="is a file; choose a folder"):
+        keep(done, tmp_path / "file", overwrite=True)
+
+
+def test_a_study_is_kept_from_inside_its_folder_and_of_a_short_name(
+    done: StudyFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Names that are short, or a dot, stand in many texts for something else."""
+    shutil.copytree(done.path, tmp_path / "t")
+    monkeypatch.chdir(tmp_path / "t")
+    keep(StudyFolder.open(Path()), tmp_path / "kept")
+    kept = StudyFolder.open(tmp_path / "kept")
+    assert kept.study == done.study and set(kept.statuses().values()) == {"done", "waiting"}
+    assert report(kept, tmp_path / "again").verdict
 
 
 def test_pictures_of_cases_are_left_out(done: StudyFolder, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from segdistill.errors import SegdistillError
 from segdistill.study.definition import Study, to_yaml
@@ -19,7 +21,7 @@ from segdistill.study.hold import held, holding
 from segdistill.study.local import Job, run_all
 from segdistill.study.perform import perform
 from segdistill.study.slurm import generations, write_arrays
-from segdistill.study.watching import Watch, as_plain, share
+from segdistill.study.watching import Watch, as_plain, share, table
 
 Make = Callable[..., Study]
 
@@ -96,8 +98,10 @@ def test_a_failed_run_stops_nobody_but_its_students(
     with Watch(folder) as watch:
         run_all(folder, start=start, look=watch.look)
     assert folder.statuses() == {"teacher_seed0": "failed", "alone_seed0": "done", "taught_seed0": "waiting"}
-    assert folder.why_failed("teacher_seed0") == "error: too little memory"
-    assert "teacher_seed0 failed: error: too little memory" in capsys.readouterr().err
+    assert folder.why_failed("teacher_seed0") == (
+        "ended with exit code 1; its last words: error: too little memory"
+    )
+    assert "its last words: error: too little memory" in capsys.readouterr().err
     left_alone = Start()
     run_all(folder, start=left_alone)
     assert left_alone.started == []
@@ -159,6 +163,82 @@ def test_folders_that_are_something_else(study: Make, tmp_path: Path) -> None:
         StudyFolder.begin(tmp_path / "third", study(phantom=None))
 
 
+def test_a_refused_start_changes_nothing(study: Make, tmp_path: Path) -> None:
+    begun = StudyFolder.begin(tmp_path, study(), "segdistill study run first")
+    before = begun.file("study.yaml").read_bytes()
+    code = (
+        "import sys; from pathlib import Path; from segdistill.study.hold import holding\n"
+        "with holding(Path(sys.argv[1])) as got: print(got, flush=True); sys.stdin.read()"
+    )
+    words = [sys.executable, "-c", code, str(tmp_path / ".lock")]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None and other.stdin is not None and other.stdout.readline()
+        with pytest.raises(SegdistillError, match="is being run by another process"):
+            StudyFolder.begin(tmp_path, study(seeds=[0, 1]), "segdistill study run second")
+        other.stdin.close()
+    assert begun.file("study.yaml").read_bytes() == before and begun.command == "segdistill study run first"
+
+
+def test_runs_of_other_settings_are_not_told_as_this_study(study: Make, tmp_path: Path) -> None:
+    folder = StudyFolder.begin(tmp_path, study())
+    folder.make_data()
+    perform(folder, "teacher_seed0")
+    with pytest.raises(
+        SegdistillError, match=r"other settings .*\(different: train.epochs\); choose another --out"
+    ):
+        StudyFolder.begin(tmp_path, study(settings={"train": {"epochs": 3}}))
+    # More threads for reading, another place for images and another summary make no other run.
+    StudyFolder.begin(
+        tmp_path, study(settings={"data": {"workers": 1, "store": str(tmp_path / "s")}}, summary="x")
+    )
+
+
+def test_a_study_goes_on_where_it_was_moved_to_and_however_it_is_named(
+    study: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = StudyFolder.begin(tmp_path / "first", study())
+    folder.make_data()
+    for name in ("teacher_seed0", "taught_seed0"):
+        perform(folder, name)
+    for name in ("metrics.json", "cost.json"):
+        folder.run("taught_seed0").file(name).unlink()
+    (tmp_path / "first").rename(tmp_path / "second")
+    monkeypatch.chdir(tmp_path / "second")
+    moved = StudyFolder.begin(Path(), study())
+    perform(moved, "taught_seed0")
+    assert moved.statuses()["taught_seed0"] == "done"
+    assert moved.run("taught_seed0").info["teachers"]["teacher"] == str(moved.run("teacher_seed0").path)
+
+
+def test_a_run_that_fails_by_itself_says_why(
+    study: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a task of SLURM, which nobody watches."""
+    folder = StudyFolder.begin(tmp_path, study())
+    folder.make_data()
+
+    def broken(*_: object, **__: object) -> None:
+        raise MemoryError("no room [/data/x]")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("segdistill.study.perform.train", broken)
+        with pytest.raises(MemoryError):
+            perform(folder, "alone_seed0")
+    assert folder.statuses()["alone_seed0"] == "failed"
+    assert folder.why_failed("alone_seed0") == "MemoryError: no room [/data/x]"
+    console = Console(file=io.StringIO(), width=200)
+    console.print(table(folder))
+    assert "no room [/data/x]" in console.file.getvalue()  # type: ignore[attr-defined]
+    perform(folder, "alone_seed0")
+    assert folder.statuses()["alone_seed0"] == "done"
+
+
+def test_a_run_that_was_killed_says_by_what(study: Make, tmp_path: Path) -> None:
+    folder = StudyFolder.begin(tmp_path, study())
+    run_all(folder, start=lambda *_: MadeJob(-9))
+    assert folder.why_failed("alone_seed0") == "ended by SIGKILL (often for want of memory)"
+
+
 def test_slurm_arrays(study: Make, tmp_path: Path) -> None:
     folder = StudyFolder.begin(tmp_path / "a study", study(seeds=[0, 1]))
     assert [[one.name for one in each] for each in generations(folder.planned)] == [
@@ -179,7 +259,7 @@ def test_slurm_arrays(study: Make, tmp_path: Path) -> None:
     env = {"PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin", "LOG": str(log)}
     subprocess.run([scripts[-1]], check=True, env=env, capture_output=True)
     lines = log.read_text().splitlines()
-    assert len(lines) == 2 and "--dependency=afterok:42" in lines[1] and "dependency" not in lines[0]
+    assert len(lines) == 2 and "--dependency=afterany:42" in lines[1] and "dependency" not in lines[0]
     task = subprocess.run(
         [scripts[1]], env=env | {"SLURM_ARRAY_TASK_ID": "1"}, capture_output=True, text=True, check=True
     )

@@ -59,6 +59,37 @@ def test_the_same_seed_makes_the_same_trials_and_a_killed_one_goes_on(tmp_path: 
     assert again.tried == []
 
 
+def test_what_was_killed_is_gone_on_with_in_its_own_folder(tmp_path: Path) -> None:
+    """The recipe's own settings too, which the gain is told against."""
+
+    class Killed(Landscape):
+        def __call__(self, tried: Recipe, folder: Path) -> float:
+            self.folders = [*getattr(self, "folders", []), folder.name]
+            super().__call__(tried, folder)
+            raise KeyboardInterrupt
+
+    class Watched(Landscape):
+        def __call__(self, tried: Recipe, folder: Path) -> float:
+            self.folders = [*getattr(self, "folders", []), folder.name]
+            return super().__call__(tried, folder)
+
+    killed, second = Killed(), Watched()
+    with pytest.raises(KeyboardInterrupt):
+        tune(recipe(), tmp_path, trials=3, train_one=killed)
+    found = tune(recipe(), tmp_path, trials=3, train_one=second)
+    assert second.tried[0] == killed.tried[0] and second.folders[0] == killed.folders[0]
+    assert found.before == pytest.approx(0.9 - 2 / 30) and found.trials == 3
+    assert len(set(second.folders)) == 3
+
+
+def test_more_trials_are_other_trials(tmp_path: Path) -> None:
+    first, second = Landscape(), Landscape()
+    tune(recipe(), tmp_path, trials=3, train_one=first)
+    tune(recipe(), tmp_path, trials=6, train_one=second)
+    rates = [one.train.optimizer["lr"] for one in (*first.tried, *second.tried)]
+    assert len(set(rates)) == 6
+
+
 def test_small_rotations_can_be_left_alone(tmp_path: Path) -> None:
     made = Landscape()
     tune(
@@ -94,3 +125,4 @@ def test_what_is_kept_is_a_protocol(tmp_path: Path) -> None:
     found = tune(recipe(), tmp_path, trials=2, train_one=Landscape())
     written = yaml.safe_load(found.file.read_text())
     assert written["kind"] == "protocol" and set(written) == {"kind", "summary", "tuned", "train", "data"}
+    assert written["tuned"]["data"] == "x" and written["tuned"]["student"]["type"] == "unet"

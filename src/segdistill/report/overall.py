@@ -16,10 +16,11 @@ def overall(verdicts: Sequence[Verdict]) -> str | None:
     if len(verdicts) < MANY:
         return None
     number = Counter(verdict.outcome for verdict in verdicts)
-    told = [f"{number['gain'] or 'none'} {'is' if number['gain'] <= 1 else 'are'} shown to gain"]
+    either = " or to lose" if number["open"] == len(verdicts) else ""
+    told = [f"{number['gain'] or 'none'} {'is' if number['gain'] <= 1 else 'are'} shown to gain{either}"]
     if number["loss"]:
         told.append(f"{number['loss']} {'is' if number['loss'] == 1 else 'are'} shown to lose")
-    if number["open"]:
+    if number["open"] and not either:
         told.append(f"for {number['open']} neither is shown")
     if number["unknown"]:
         told.append(f"{number['unknown']} cannot be judged")

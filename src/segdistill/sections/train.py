@@ -77,3 +77,7 @@ class TuningSection(Section):
     before: float
     """The same with the settings that were there before."""
     searched: list[str]
+    student: Part | None = None
+    data: str | None = None
+    """Name of the folder of its images."""
+    epochs: PositiveInt | None = None

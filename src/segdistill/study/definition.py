@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, PositiveInt
+from pydantic import AfterValidator, Field, PositiveInt, model_validator
 
 from segdistill.composition import merge, parse_override, read, read_yaml
 from segdistill.errors import SegdistillError
@@ -19,16 +19,41 @@ from segdistill.sections.section import Section, section
 FULL = "full"
 """The profile of a study as it is written."""
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]*(_[A-Za-z0-9-]+)*$")]
+PATTERN = r"^[A-Za-z0-9][A-Za-z0-9-]*(_[A-Za-z0-9-]+)*$"
+Name = Annotated[str, Field(pattern=PATTERN)]
 """Of a group or an option: a part of folder names."""
-Number = Annotated[int, Field(ge=0)]
+
+
+def _each_once(numbers: list[int]) -> list[int]:
+    if twice := sorted({number for number in numbers if numbers.count(number) > 1}):
+        raise ValueError(f"{twice[0]} is there twice; each run is made once")
+    return numbers
+
+
+Numbers = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1), AfterValidator(_each_once)]
+"""Seeds or folds."""
+
+
+def _of_runs(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings that are sections, as far as the study itself reads them."""
+    for name in ("data", "train"):
+        if name in settings and not isinstance(settings[name], Mapping):
+            raise ValueError(
+                f"{name}: expected a section such as {{{EXAMPLES[name]}}}, got {settings[name]!r}"
+            )
+    return settings
+
+
+EXAMPLES = {"data": "path: FOLDER", "train": "epochs: 50"}
+Layer = Annotated[dict[str, Any], AfterValidator(_of_runs)]
+"""Settings that are laid over a recipe's."""
 
 
 class Option(Section):
     """One way in which runs of a group vary: what of the group it replaces, and what it lays over it."""
 
     recipe: str | None = None
-    settings: dict[str, Any] = {}
+    settings: Layer = {}
     """A layer over the group's settings."""
     teachers: dict[str, str | None] = {}
     """Over the group's; null takes a teacher out."""
@@ -45,8 +70,8 @@ class Group(Option):
     group of its own."""
     keep: list[str] = []
     """Teachers or terms that are in every subset."""
-    seeds: list[int] | None = None
-    folds: list[Number] | None = None
+    seeds: Numbers | None = None
+    folds: Numbers | None = None
 
 
 class PhantomSection(Section):
@@ -66,15 +91,29 @@ class Study(Section):
     reference: str = ""
     differs: str = ""
     """What differs from the paper."""
-    settings: dict[str, Any] = {}
+    settings: Layer = {}
     """A layer of the recipe of every run."""
-    groups: dict[Name, Group]
-    seeds: list[int] = [0]
-    folds: list[Number] = [0]
+    groups: Annotated[dict[Name, Group], Field(min_length=1)]
+    seeds: Numbers = [0]
+    folds: Numbers = [0]
     phantom: PhantomSection | None = None
     """Made where `settings.data.path` is not given."""
     profiles: dict[Name, dict[str, Any]] = {}
     """Layers over the study itself, by name: smaller ones to try it on; null takes a group or an option out."""
+
+    @model_validator(mode="after")
+    def _says_seeds_and_folds_once(self) -> Study:
+        """Each run has its own; one in the settings would be without effect."""
+        train, splits = self.settings.get("train") or {}, (self.settings.get("data") or {}).get("splits")
+        if "seed" in train and [train["seed"]] != self.seeds:
+            raise ValueError(
+                f"settings.train.seed: the runs have the seeds {self.seeds}; say `seeds` instead"
+            )
+        if isinstance(splits, Mapping) and "fold" in splits and [splits["fold"]] != self.folds:
+            raise ValueError(
+                f"settings.data.splits.fold: the runs have the folds {self.folds}; say `folds` instead"
+            )
+        return self
 
 
 def shipped() -> dict[str, Path]:
@@ -104,8 +143,13 @@ def load(
     plain = dict(source) if isinstance(source, Mapping) else _read(source)
     profiles = plain.get("profiles") or {}
     if profile != FULL:
-        if profile not in profiles:
+        if not isinstance(profiles, Mapping) or profile not in profiles:
             raise SegdistillError(f"profile: {unknown(profile, [FULL, *profiles])}")
+        if not isinstance(profiles[profile], Mapping):
+            raise SegdistillError(
+                f"profiles.{profile}: expected sections of a study (settings, groups, seeds, ...), got "
+                f"{type(profiles[profile]).__name__}"
+            )
         plain = merge(plain, profiles[profile])
     for layer in layers:
         told = {key: value for key, value in read(layer).items() if key not in IDENTITY}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +14,7 @@ from segdistill.composition import merge
 from segdistill.errors import SegdistillError
 from segdistill.parts import unknown
 from segdistill.recipe import Recipe
-from segdistill.study.definition import Group, Option, Study
+from segdistill.study.definition import PATTERN, Group, Option, Study
 
 RUNS = "runs"
 
@@ -22,7 +24,7 @@ class Planned:
     """One run of a study.
 
     Attributes:
-        name: of its folder.
+        name: of its folder: the group, its options, the fold (but for fold 0) and the seed.
         group: of the study.
         options: by dimension, which option.
         fold, seed: of its splits and its random numbers.
@@ -67,11 +69,10 @@ def expand(study: Study, out: Path) -> list[Planned]:
             is none.
     """
     rows = [row for name, group in study.groups.items() for row in _rows(study, name, group)]
-    stems = [row.stem for row in rows]
-    if twice := next((stem for stem in stems if stems.count(stem) > 1), None):
+    names = [_name(row.stem, fold, seed) for row in rows for fold in row.folds for seed in row.seeds]
+    if twice := next((name for name, number in Counter(names).items() if number > 1), None):
         raise SegdistillError(f"groups: two runs would be called {twice}; rename a group or an option")
-    names = _Names(many_folds=len({fold for row in rows for fold in row.folds}) > 1)
-    return _teachers_first([one for row in rows for one in _planned(study, row, rows, out, names)])
+    return _teachers_first([one for row in rows for one in _planned(study, row, rows, out)])
 
 
 def _rows(study: Study, name: str, group: Group) -> Iterator[_Row]:
@@ -104,7 +105,7 @@ def _subsets(name: str, group: Group) -> dict[str, Option]:
         if kept not in there:
             raise SegdistillError(f"{place}.keep: {unknown(kept, there)}")
     free = [one for one in there if one not in group.keep]
-    found = {}
+    found: dict[str, Option] = {}
     for size in range(len(free) + 1):
         for chosen in itertools.combinations(free, size):
             subset = [one for one in there if one in group.keep or one in chosen]
@@ -112,6 +113,12 @@ def _subsets(name: str, group: Group) -> dict[str, Option]:
                 continue  # a student alone: a group of its own
             gone = [one for one in there if one not in subset]
             label = "-".join(subset).replace("_", "")
+            if label in found or not re.fullmatch(PATTERN, label):
+                raise SegdistillError(
+                    f"{place}.every: the subset {', '.join(subset)} would be called {label!r}, "
+                    + ("as another one is" if label in found else "which cannot be a part of a folder's name")
+                    + f"; rename {group.every}"
+                )
             if group.every == "teachers":
                 found[label] = Option(teachers=dict.fromkeys(gone))
             else:
@@ -119,7 +126,7 @@ def _subsets(name: str, group: Group) -> dict[str, Option]:
     return found
 
 
-def _planned(study: Study, row: _Row, rows: Sequence[_Row], out: Path, names: _Names) -> Iterator[Planned]:
+def _planned(study: Study, row: _Row, rows: Sequence[_Row], out: Path) -> Iterator[Planned]:
     """The runs of a row: one recipe with other folds, seeds and teachers."""
     place = f"groups.{row.group}"
     if row.part.recipe is None:
@@ -139,24 +146,17 @@ def _planned(study: Study, row: _Row, rows: Sequence[_Row], out: Path, names: _N
         recipe, needs = whole.model_copy(deep=True), list[str]()
         recipe.data.splits.fold, recipe.train.seed = fold, seed
         for teacher, group in taught.items():
-            needs.append(_teacher_run(group, row, fold, seed, rows, names, f"{place}.teachers.{teacher}"))
+            needs.append(_teacher_run(group, row, fold, seed, rows, f"{place}.teachers.{teacher}"))
             recipe.teachers[teacher].run = str(out / RUNS / needs[-1])
-        yield Planned(
-            names.of(row.stem, fold, seed), row.group, row.options, fold, seed, recipe, tuple(needs)
-        )
+        yield Planned(_name(row.stem, fold, seed), row.group, row.options, fold, seed, recipe, tuple(needs))
 
 
-@dataclass(frozen=True)
-class _Names:
-    many_folds: bool
-
-    def of(self, stem: str, fold: int, seed: int) -> str:
-        return f"{stem}_fold{fold}_seed{seed}" if self.many_folds else f"{stem}_seed{seed}"
+def _name(stem: str, fold: int, seed: int) -> str:
+    """Of a run; the first fold is not named, so that runs keep their names when folds are added."""
+    return f"{stem}_fold{fold}_seed{seed}" if fold else f"{stem}_seed{seed}"
 
 
-def _teacher_run(
-    group: str, row: _Row, fold: int, seed: int, rows: Sequence[_Row], names: _Names, place: str
-) -> str:
+def _teacher_run(group: str, row: _Row, fold: int, seed: int, rows: Sequence[_Row], place: str) -> str:
     """The run of a group (or of one of its rows) that teaches this fold: of the same seed, else of its first."""
     known = {each.stem: each for each in rows}
     if group not in known:
@@ -168,7 +168,7 @@ def _teacher_run(
         raise SegdistillError(
             f"{place}: {group} has no run of fold {fold} (its folds: {', '.join(map(str, teacher.folds))})"
         )
-    return names.of(group, fold, seed if seed in teacher.seeds else teacher.seeds[0])
+    return _name(group, fold, seed if seed in teacher.seeds else teacher.seeds[0])
 
 
 def _teachers_first(planned: Sequence[Planned]) -> list[Planned]:

@@ -18,10 +18,11 @@ from segdistill.composition import merge, read_yaml
 from segdistill.data.phantom import make_phantom
 from segdistill.errors import SegdistillError
 from segdistill.parts import unknown
-from segdistill.run import Run
+from segdistill.run import Run, unlike
 from segdistill.study.definition import Study, load, to_yaml
 from segdistill.study.expansion import RUNS, Planned, expand
 from segdistill.study.hold import held, holding
+from segdistill.study.moved import at_home
 
 Status = Literal["done", "running", "failed", "stopped", "waiting"]
 PHANTOM = "Dataset900_Phantom"
@@ -35,31 +36,51 @@ class StudyFolder:
     study: Study
 
     @classmethod
-    def begin(cls, path: Path, study: Study) -> StudyFolder:
+    def begin(cls, path: Path, study: Study, command: str = "") -> StudyFolder:
         """Make the folder, or go on with the one there; groups, seeds and folds may have been added.
 
+        Args:
+            command: as it was typed, to be kept in command.txt.
+
         Raises:
-            SegdistillError: it holds something else, runs that the study does not ask for, or no data are named.
+            SegdistillError: it holds something else, runs that the study does not ask for or that were made with other
+                settings, another process runs it, or no data are named.
         """
+        path = Path(path).resolve()  # however it is named, so that its runs can be gone on with
         folder = cls(path, study)
-        if path.is_file() or (
-            path.is_dir() and any(path.iterdir()) and not folder.file("study.yaml").is_file()
-        ):
+        there = {each.name for each in path.iterdir()} if path.is_dir() else set()
+        if path.is_file() or (there - {".lock"} and "study.yaml" not in there):
             raise SegdistillError(f"{path} is not the folder of a study; choose another --out")
         names = {one.name for one in folder.planned}  # before anything is written
-        there = {run.parent.name for run in (path / RUNS).glob("*/run.json")}
-        if strangers := sorted(there - names):
+        runs = {run.parent.name for run in (path / RUNS).glob("*/run.json")}
+        if strangers := sorted(runs - names):
             raise SegdistillError(
                 f"{path} holds runs that this study does not ask for ({', '.join(strangers[:4])}); it was begun by "
                 "another study or profile: choose another --out"
             )
-        if study.settings.get("data", {}).get("path") is None and study.phantom is None:
+        if (study.settings.get("data") or {}).get("path") is None and study.phantom is None:
             raise SegdistillError(
                 f"study {study.name} names no data; say data.path=FOLDER, or give it a section `phantom`"
             )
-        path.mkdir(parents=True, exist_ok=True)
-        write_text(folder.file("study.yaml"), to_yaml(study))
+        for one in folder.planned:
+            folder._made_alike(one)
+        with folder.locked():
+            write_text(folder.file("study.yaml"), to_yaml(study))
+            if command:
+                write_text(folder.file("command.txt"), f"{command}\n")
         return folder
+
+    def _made_alike(self, planned: Planned) -> None:
+        """A run that was begun with other settings would be told as one of this study."""
+        run = self.run(planned.name)
+        if not (run.file("recipe.yaml").is_file() and run.file("run.json").is_file()):
+            return
+        if different := unlike(at_home(run.recipe, planned.recipe), planned.recipe):
+            raise SegdistillError(
+                f"{run.path} was made with other settings than this study now asks for (different: "
+                f"{', '.join(different[:6])}); choose another --out, or remove the folders of the runs that are to be "
+                "made again"
+            )
 
     @classmethod
     def open(cls, path: Path) -> StudyFolder:
@@ -73,7 +94,7 @@ class StudyFolder:
             raise SegdistillError(
                 f"{path} is not the folder of a study (it has no study.yaml); `segdistill study run` makes one"
             )
-        return cls(Path(path), load(read_yaml(file, str(file), "groups, settings, seeds, ...")))
+        return cls(Path(path).resolve(), load(read_yaml(file, str(file), "groups, settings, seeds, ...")))
 
     def file(self, name: str) -> Path:
         """A file of the study."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import shutil
 from collections.abc import Iterator
@@ -16,8 +17,7 @@ from segdistill.study.expansion import RUNS
 from segdistill.study.folder import StudyFolder
 from segdistill.study.report import report
 
-OF_A_STUDY = ("study.yaml", "command.txt")
-OURS = (*OF_A_STUDY, RUNS, "report")
+OURS = ("study.yaml", "command.txt", RUNS, "report")
 OF_A_RUN = ("recipe.yaml", "run.json", "splits.json", "log.jsonl", "metrics.json", "cost.json")
 TEXTS = frozenset({".yaml", ".json", ".jsonl", ".md", ".html", ".txt"})
 
@@ -40,8 +40,12 @@ def keep(folder: StudyFolder, out: Path, *, pictures: bool = True, overwrite: bo
         SegdistillError: no run is done, or `out` holds a study that may not be replaced.
     """
     out = Path(out)
-    if out.absolute() == folder.path.absolute():
-        raise SegdistillError(f"{out} is the study itself; choose another folder")
+    if out.exists() and not out.is_dir():
+        raise SegdistillError(f"{out} is a file; choose a folder")
+    if any((out / name).resolve() in (folder.path, *folder.path.parents) for name in ("", *OURS)):
+        raise SegdistillError(
+            f"{out} is the study itself, or what would be replaced there holds it; choose another folder"
+        )
     if (there := [name for name in OURS if (out / name).exists()]) and not overwrite:
         raise SegdistillError(
             f"{out} holds {', '.join(there)} already; say --overwrite to replace them, or choose another folder"
@@ -50,15 +54,19 @@ def keep(folder: StudyFolder, out: Path, *, pictures: bool = True, overwrite: bo
     out.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=out, prefix=".keeping-") as made:
         temporary = Path(made)
-        for name in OF_A_STUDY:
-            if folder.file(name).is_file():
-                shutil.copy2(folder.file(name), temporary / name)
+        shutil.copy2(folder.file("study.yaml"), temporary / "study.yaml")
+        if again := _command(folder):
+            write_text(temporary / "command.txt", f"{again}\n")
         for name, status in folder.statuses().items():
             if status == "done":
                 (temporary / RUNS / name).mkdir(parents=True)
                 for each in OF_A_RUN:
+                    if not folder.run(name).file(each).is_file():
+                        raise SegdistillError(
+                            f"{folder.run(name).path} has no {each}, so it cannot be kept; restore it"
+                        )
                     shutil.copy2(folder.run(name).file(each), temporary / RUNS / name / each)
-        report(folder, temporary / "report", shown=Shown(images=pictures))
+        report(folder, temporary / "report", shown=Shown(images=pictures), command=again)
         for file in _files(temporary):
             if file.suffix in TEXTS:
                 text = _without(file.read_text(encoding="utf-8"), places)
@@ -72,19 +80,37 @@ def keep(folder: StudyFolder, out: Path, *, pictures: bool = True, overwrite: bo
     return [file for name in OURS for file in _files(out / name)]
 
 
+def _command(folder: StudyFolder) -> str:
+    """What makes the study again: from the kept study.yaml where it was a file, and without the studies at hand then
+    whose runs were taken over."""
+    words, kept = iter(shlex.split(folder.command)), list[str]()
+    for word in words:
+        if word in ("--reuse", "--out", "-o"):
+            kept += ["--out", "STUDY"] if word != "--reuse" else []
+            next(words, None)
+        elif not word.startswith(("--reuse=", "--out=")):
+            kept.append(word)
+    if len(kept) > 3 and kept[1:3] == ["study", "run"] and Path(kept[3]).suffix in (".yaml", ".yml"):
+        kept[3] = "study.yaml"
+    return shlex.join(kept)
+
+
 def _places(folder: StudyFolder) -> dict[str, str]:
-    """What stands for the places on this machine, the longest first: one may lie in another."""
-    found = {str(folder.path.absolute()): "STUDY", str(folder.path): "STUDY"}
+    """What stands for the places on this machine, the longest first: one may lie in another.
+
+    Absolute ones, and of relative ones those of several folders: `a/b` tells where things lie, `b` does not.
+    """
+    found = {str(folder.path): "STUDY"}
     for one in folder.planned:
         for path, name in ((one.recipe.data.path, "DATA"), (one.recipe.data.store, "STORE")):
-            if path is not None and (parent := str(Path(path).parent)) not in (".", "/"):
-                found.setdefault(parent, name)
-                found.setdefault(str(Path(path).absolute().parent), name)
-    if folder.file("command.txt").is_file():  # the study's own file, studies whose runs were taken over
-        words = shlex.split(folder.file("command.txt").read_text(encoding="utf-8"))
-        found |= {word: Path(word).name for word in words if word.startswith("/") and word not in found}
+            if path is not None:
+                found.setdefault(str(Path(path).parent), name)
+                found.setdefault(str(Path(path).resolve().parent), name)
+    words = shlex.split(folder.command)  # recipes laid over it
+    found |= {word: Path(word).name for word in words if word.startswith("/") and word not in found}
     found |= {store: "STORE" for name in folder.statuses() for store in _stores(folder.run(name).path)}
-    return dict(sorted(found.items(), key=lambda pair: len(pair[0]), reverse=True))
+    telling = {place: name for place, name in found.items() if len(Path(place).parts) > 1}
+    return dict(sorted(telling.items(), key=lambda pair: len(pair[0]), reverse=True))
 
 
 def _stores(run: Path) -> Iterator[str]:
@@ -97,8 +123,9 @@ def _stores(run: Path) -> Iterator[str]:
 
 
 def _without(text: str, places: dict[str, str]) -> str:
+    """The text with other names for places, where they stand as whole names of folders."""
     for place, name in places.items():
-        text = text.replace(place, name)
+        text = re.sub(rf"(?<![\w./~-]){re.escape(place)}(?![\w-]|\.\w)", name, text)
     return text
 
 

@@ -138,9 +138,18 @@ def _as_interrupt(*_: object) -> None:
 
 
 def _settle(folder: StudyFolder, name: str, code: int) -> None:
-    """Remember of a run that failed what it said last."""
-    if code == 0 and folder.status(folder.one(name)) == "done":
+    """Remember of a run that failed how it ended, where it could not say so itself: killed, or out of memory."""
+    failed = folder.file(f"failed/{name}.txt")
+    if (code == 0 and folder.status(folder.one(name)) == "done") or failed.is_file():
         return
     log = folder.file(f"logs/{name}.log")
-    said = log.read_text(encoding="utf-8", errors="replace")[-KEPT:] if log.is_file() else ""
-    write_text(folder.file(f"failed/{name}.txt"), said or f"ended with exit code {code} and said nothing\n")
+    said = log.read_text(encoding="utf-8", errors="replace")[-KEPT:].rstrip() if log.is_file() else ""
+    last = f"; its last words: {said.splitlines()[-1].strip()}" if said else ""
+    write_text(failed, f"{said}\n{_end(code)}{last}\n".lstrip())
+
+
+def _end(code: int) -> str:
+    if code >= 0:
+        return f"ended with exit code {code}"
+    name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
+    return f"ended by {name}" + (" (often for want of memory)" if name == "SIGKILL" else "")

@@ -57,10 +57,9 @@ class OnRay:
 
     def __call__(self, folder: StudyFolder, planned: Planned, jobs: int) -> Job:
         """Start a run."""
-        log = folder.file(f"logs/{planned.name}.log").resolve()
+        log = folder.file(f"logs/{planned.name}.log")
         log.parent.mkdir(parents=True, exist_ok=True)
-        resolved = StudyFolder(folder.path.resolve(), folder.study)
-        return RayJob(self._ray, self._perform.remote(command(resolved, planned.name), str(log)))
+        return RayJob(self._ray, self._perform.remote(command(folder, planned.name), str(log)))
 
 
 def _perform(words: list[str], log: str) -> int:

@@ -25,19 +25,23 @@ def done(folder: StudyFolder) -> list[Path]:
     return found
 
 
-def report(folder: StudyFolder, out: Path | None = None, *, shown: Shown | None = None) -> Report:
+def report(
+    folder: StudyFolder, out: Path | None = None, *, shown: Shown | None = None, command: str | None = None
+) -> Report:
     """Write the report over the runs that are done.
 
     Args:
         out: a folder; None: `report` in the study's.
         shown: which images of cases.
+        command: that makes the study again; None: as it was typed.
 
     Raises:
         SegdistillError: no run is done.
     """
     runs, study, statuses = done(folder), folder.study, folder.statuses()
     about = About(
-        study.name, study.summary, study.reference, study.differs, folder.command, len(statuses),
+        study.name, study.summary, study.reference, study.differs,
+        folder.command if command is None else command, len(statuses),
         {name: status for name, status in statuses.items() if status != "done"},
     )  # fmt: skip
     return build(runs, out or folder.file("report"), about=about, shown=shown)

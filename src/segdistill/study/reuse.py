@@ -12,6 +12,7 @@ from segdistill.recipe import IDENTITY
 from segdistill.run import Run
 from segdistill.study.expansion import RUNS, Planned
 from segdistill.study.folder import StudyFolder
+from segdistill.study.moved import at_home
 
 ELSEWHERE = ("store", "workers")
 """Settings of the data that do not change what a run becomes."""
@@ -26,26 +27,34 @@ def reuse(folder: StudyFolder, other: StudyFolder) -> list[str]:
     Returns:
         The names of the runs taken over, as they are called here.
     """
-    there = {_identity(one, other): one for one in other.planned if other.status(one) == "done"}
-    found = []
+    of_other = _identities(other)
+    there = {of_other[one.name]: one for one in other.planned if other.status(one) == "done"}
+    here, found = _identities(folder), []
     for one in folder.planned:
-        twin = there.get(_identity(one, folder))
+        twin = there.get(here[one.name])
         if twin is not None and folder.status(one) == "waiting":
             _take(Run.open(other.run(twin.name).path), folder.run(one.name).path, one)
             found.append(one.name)
     return found
 
 
-def _identity(planned: Planned, folder: StudyFolder) -> str:
-    """What makes a run what it is, wherever it lies and whatever it is called: its recipe and those of its teachers."""
-    plain = {
-        key: value for key, value in planned.recipe.model_dump(mode="json").items() if key not in IDENTITY
-    }
-    plain["data"] = {key: value for key, value in plain["data"].items() if key not in ELSEWHERE}
-    teachers = {str(folder.path / RUNS / name): _identity(folder.one(name), folder) for name in planned.needs}
-    for teacher in plain["teachers"].values():
-        teacher["run"] = teachers.get(teacher["run"], teacher["run"])
-    return json.dumps(plain, sort_keys=True)
+def _identities(folder: StudyFolder) -> dict[str, str]:
+    """By run, what makes it what it is wherever it lies and whatever it is called: its recipe, its teachers' too.
+
+    The recipe is the run's own where it was begun, whatever the study has come to ask for since.
+    """
+    found: dict[str, str] = {}
+    for one in folder.planned:  # teachers come first
+        run = folder.run(one.name)
+        recipe = at_home(run.recipe, one.recipe) if run.file("recipe.yaml").is_file() else one.recipe
+        plain = recipe.model_dump(mode="json", exclude=set(IDENTITY))
+        for key in ELSEWHERE:
+            plain["data"].pop(key)
+        teachers = {str(folder.path / RUNS / name): found[name] for name in one.needs}
+        for teacher in plain["teachers"].values():
+            teacher["run"] = teachers.get(teacher["run"], teacher["run"])
+        found[one.name] = json.dumps(plain, sort_keys=True)
+    return found
 
 
 def _take(source: Run, target: Path, planned: Planned) -> None:

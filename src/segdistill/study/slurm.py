@@ -51,9 +51,13 @@ def write_arrays(
             ),
         )  # fmt: skip
         written.append(script)
-    lines = ["#!/bin/bash", "# Each generation begins when its teachers have ended.", "set -euo pipefail"]
+    lines = [
+        "#!/bin/bash",
+        "# Each generation begins when the one before has ended; a run whose teachers failed says so and ends.",
+        "set -euo pipefail",
+    ]
     for number, script in enumerate(written):
-        after = '--dependency=afterok:"$job" ' if number else ""
+        after = '--dependency=afterany:"$job" ' if number else ""
         lines.append(f"job=$(sbatch --parsable {after}{shlex.quote(str(script))})")
         lines.append(f'echo "generation {number}: job $job"')
     submit = place / "submit.sh"

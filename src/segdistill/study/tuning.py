@@ -84,35 +84,47 @@ def tune(
         storage = optuna.storages.JournalStorage(
             optuna.storages.journal.JournalFileBackend(str(out / "trials.log"))
         )
-        sampler = optuna.samplers.TPESampler(seed=recipe.train.seed, n_startup_trials=max(4, trials // 3))
         study = optuna.create_study(
-            study_name="student alone",
-            storage=storage,
-            sampler=sampler,
-            direction="maximize",
-            load_if_exists=True,
+            study_name="student alone", storage=storage, direction="maximize", load_if_exists=True
         )
-        if not study.trials:
-            study.enqueue_trial(_own(alone))
-        for trial in study.get_trials(states=(optuna.trial.TrialState.RUNNING,)):
-            study.tell(trial.number, state=optuna.trial.TrialState.FAIL)  # killed
+        # Another start draws other settings than the one before.
+        study.sampler = optuna.samplers.TPESampler(
+            seed=recipe.train.seed + len(study.trials), n_startup_trials=max(4, trials // 3)
+        )
+        _enqueue(study, alone, optuna)
         while len(_made(study, optuna)) < trials:
             trial = study.ask()
             settings = _settings(trial, alone, affine)
+            trial.set_user_attr("settings", settings)
             tried = Recipe.check(merge(alone.model_dump(mode="json"), settings))
+            place = trial.user_attrs.get("place", str(trial.number))
+            trial.set_user_attr("place", place)
             try:
-                value = train_one(tried, out / "trials" / str(trial.number))
+                value = train_one(tried, out / "trials" / place)
             except SegdistillError as error:  # such as a loss that is not finite
                 study.tell(trial, state=optuna.trial.TrialState.FAIL)
-                if trial.number == 0:
+                if trial.user_attrs.get("own"):
                     raise SegdistillError(f"with the recipe's own settings: {error}") from error
                 if trial.number >= 2 * trials:
                     raise SegdistillError(f"too many trials failed, at last: {error}") from error
                 continue
-            trial.set_user_attr("settings", settings)
             study.tell(trial, value)
             look(len(_made(study, optuna)), value, study.best_value)
         return _kept(study, optuna, alone, out)
+
+
+def _enqueue(study: Any, alone: Recipe, optuna: Any) -> None:
+    """Next come the recipe's own settings, where they were not tried yet, and what was killed, in its own folder."""
+    states = optuna.trial.TrialState
+    killed = study.get_trials(states=(states.RUNNING,))
+    for trial in killed:
+        study.tell(trial.number, state=states.FAIL)
+    waiting = study.get_trials(states=(states.COMPLETE, states.WAITING))
+    again = [trial for trial in killed if "place" in trial.user_attrs]
+    if not any(trial.user_attrs.get("own") for trial in (*waiting, *again)):
+        study.enqueue_trial(_own(alone), user_attrs={"own": True})
+    for trial in again:
+        study.enqueue_trial(trial.params, user_attrs=trial.user_attrs)
 
 
 def _begin(out: Path, alone: Recipe) -> None:
@@ -170,12 +182,13 @@ def _kept(study: Any, optuna: Any, alone: Recipe, out: Path) -> Tuned:
     made = _made(study, optuna)
     if not made:
         raise SegdistillError("every trial failed; see the logs in trials/")
-    best, before = study.best_trial, next((one for one in made if one.number == 0), made[0])
+    best, before = study.best_trial, next(one for one in made if one.user_attrs.get("own"))
     told = {"trials": len(made), "best": round(best.value, 5), "before": round(before.value, 5)}
+    whose = {"student": alone.student, "data": Path(alone.data.path or "").name, "epochs": alone.train.epochs}
     settings = {
         "kind": "protocol",
         "summary": f"the student alone, tuned in {len(made)} trials on the validation cases",
-        "tuned": told | {"searched": list(SEARCHED)},
+        "tuned": told | {"searched": list(SEARCHED)} | whose,
         **best.user_attrs["settings"],
     }
     head = (

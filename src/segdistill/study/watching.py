@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from segdistill.study.folder import Status, StudyFolder, counted
 
@@ -95,7 +96,7 @@ def table(folder: StudyFolder) -> Table:
         if status == "waiting" and lacking:
             why = f"after {lacking[0]}" + (f" and {len(lacking) - 1} more" if lacking[1:] else "")
         progress = "" if status == "waiting" else f"{folder.share(one):.0%}"
-        shown.add_row(one.name, f"[{STYLES[status]}]{status}[/]", progress, why)
+        shown.add_row(one.name, Text(status, STYLES[status]), progress, Text(why))
     return shown
 
 

@@ -88,7 +88,6 @@ def run_command(
 
       segdistill study run teach_former_table3 data.path=Dataset101_Sarcoma --reuse studies/sarcoma
     """
-    from segdistill.atomic import write_text
     from segdistill.study.expansion import expand
     from segdistill.study.folder import StudyFolder, counted
     from segdistill.study.local import Start, run_all, start_here
@@ -101,8 +100,7 @@ def run_command(
         for one in expand(study, path):
             print(one.name + (f"  after {', '.join(one.needs)}" if one.needs else ""))
         return
-    folder = StudyFolder.begin(path, study)
-    write_text(folder.file("command.txt"), shlex.join(["segdistill", *sys.argv[1:]]) + "\n")
+    folder = StudyFolder.begin(path, study, shlex.join(["segdistill", *sys.argv[1:]]))
     for other in take or ():
         taken = reuse(folder, StudyFolder.open(other))
         Console(stderr=True).print(

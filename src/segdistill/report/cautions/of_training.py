@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from statistics import fmean
 
 from segdistill.report import baseline
@@ -10,9 +11,10 @@ from segdistill.report.cautions.caution import Caution
 from segdistill.report.comparisons import compare, outcome
 from segdistill.report.evidence import Evidence
 from segdistill.report.run_folder import RunRecord
-from segdistill.report.words import fixed, listing, points
+from segdistill.report.words import count, fixed, listing, points
 
 FLAT = 0.01  # Dice
+FEW_TRIALS = 8
 ALMOST_NONE, ALMOST_ALL = 0.01, 0.99  # of the student's gradient
 
 
@@ -38,18 +40,43 @@ def unequal_budgets(evidence: Evidence) -> Iterator[Caution]:
 
 def untuned(evidence: Evidence) -> Iterator[Caution]:
     """Baselines that were not given their best chance."""
-    plain = [
-        c.alone.short
-        for c in evidence.comparisons
-        if c.alone is not None and not c.alone.run.recipe.get("tuned")
-    ]
+    alone = {c.alone.short: tuned_for(c.alone.run) for c in evidence.comparisons if c.alone is not None}
+    plain = [short for short, how in alone.items() if how is None]
     if plain:
-        names = listing(list(dict.fromkeys(plain)))
         text = (
-            f"{names}, trained alone, had settings that were not tuned, and an untuned baseline is easily beaten. "
-            "The command study tune searches learning rate and augmentation on the validation cases."
+            f"{listing(plain)}, trained alone, had settings that were not tuned, and an untuned baseline is easily "
+            "beaten. The command study tune searches learning rate and augmentation on the validation cases."
         )
         yield Caution("note", "Untuned baseline", text)
+    for short, how in alone.items():
+        if how:
+            text = (
+                f"The settings of {short}, trained alone, were tuned {how}; for it they may not be the best."
+            )
+            yield Caution("note", "Untuned baseline", text)
+
+
+def tuned_for(run: RunRecord) -> str | None:
+    """In words, for what else the settings of a run were tuned, or how little; empty: for it; None: they were not."""
+    tuned = run.recipe.get("tuned")
+    if not isinstance(tuned, Mapping):
+        return None
+    data, train = (run.recipe.get(key) or {} for key in ("data", "train"))
+    own = {
+        "network": run.recipe.get("student"),
+        "images": Path(str(data.get("path"))).name,
+        "number of epochs": train.get("epochs"),
+    }
+    then = {
+        "network": tuned.get("student"),
+        "images": tuned.get("data"),
+        "number of epochs": tuned.get("epochs"),
+    }
+    other = [what for what, value in then.items() if value is not None and value != own[what]]
+    if other:
+        return f"for another {listing(other)}"
+    trials = int(tuned.get("trials") or 0)
+    return f"in {count(trials, 'trial')} only" if trials < FEW_TRIALS else ""
 
 
 def weak_teacher(evidence: Evidence) -> Iterator[Caution]:
