@@ -155,6 +155,7 @@ def write_run(
     about |= {"dataset": {"name": dataset, "fingerprint": "0123abcd"}}
     (path / "run.json").write_text(json.dumps(about | (more or {})))
     default = {"train": list(CASES[:6]), "validation": list(CASES[6:8]), "test": list(TEST)}
+    default |= {split: list(scores)} if scores else {}
     (path / "splits.json").write_text(json.dumps(splits or default))
     rng = np.random.default_rng(seed)
     lines: list[dict[str, Any]] = []

@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 
+from segdistill.evaluation.lesions import detection
 from segdistill.report import build
 from segdistill.report.cautions import Caution, examine
+from segdistill.report.comparisons import ALONE, comparisons
 from segdistill.report.gather import gather
+from segdistill.report.tables.lesions import rounds
 
 CASES = tuple(f"c{number:02d}" for number in range(12))
 
@@ -129,9 +132,62 @@ def test_folds_are_one_model_on_all_of_their_cases(
         ("teacher", "3 folds", 12), ("alone", "3 folds", 12), ("distilled", "3 folds", 12),
     ]  # fmt: skip
     assert len(evidence.cases) == 12 and not evidence.leaks_of(*evidence.models)
-    assert sorted(found(runs)) == ["No test cases"]
+    cautions = found(runs)
+    assert sorted(cautions) == ["No test cases", "One seed"]
+    assert "with one seed only in each fold" in cautions["One seed"].text
     page = build(runs, tmp_path / "report")
     assert "12 validation cases, 3 folds" in page.verdict
+    assert "standard deviation over folds" in (tmp_path / "report" / "report.md").read_text()
+
+
+def test_folds_that_all_score_the_test_cases_are_repetitions_of_one_model(
+    make_run: Callable[..., Path], scores: Any, tmp_path: Path
+) -> None:
+    """With data.splits.test, each fold trains on other cases, which also decide how images are prepared."""
+    runs = []
+    for fold in range(3):
+        train = [f"x{number}" for number in range(6) if number % 3 != fold]
+        splits = {"train": train, "validation": [f"x{fold}", f"x{fold + 3}"], "test": list(CASES)}
+        more: dict[str, Any] = {"dataset": {"name": "Dataset900_Made", "fingerprint": f"of fold {fold}"}}
+        for role, dice in (("alone", 0.7), ("distilled", 0.75)):
+            runs.append(
+                make_run(
+                    tmp_path / f"{role}_fold{fold}", kind=role, network="unet", fold=fold, splits=splits, more=more,
+                    scores=scores(dice + 0.002 * fold * (role == "alone"), CASES),
+                    method="m" if role == "distilled" else "",
+                )
+            )  # fmt: skip
+    evidence = gather(runs)
+    assert [(model.short, model.repeats, model.over) for model in evidence.models] == [
+        ("S1", "3 folds", "folds"), ("S1 m", "3 folds", "folds"),
+    ]  # fmt: skip
+    assert sorted(found(runs)) == ["One seed"]
+    (one,) = (one for one in comparisons(evidence) if one.question == ALONE)
+    assert one.repeated is not None and one.repeated.p is None, "folds share their training cases"
+    assert one.repeated.differences == pytest.approx((0.05, 0.048, 0.046), abs=1e-3), (
+        "each beside its own fold"
+    )
+
+
+def test_lesions_and_calibration_of_folds_are_taken_together(
+    make_run: Callable[..., Path], scores: Any, tmp_path: Path
+) -> None:
+    def row(case: str) -> dict[str, Any]:
+        lesion = {"volume": 10.0, "found": True, "dice": 0.8}
+        return {"case": case, "class": "anterior", "reference": [lesion], "false_positives": [[5.0, 1]]}
+
+    for run, own in zip(
+        sorted(r for r in folds(make_run, scores, tmp_path) if "alone" in r.name), (1, 1, 4), strict=True
+    ):
+        metrics = json.loads((run / "metrics.json").read_text())
+        cases = list(dict.fromkeys(each["case"] for each in metrics["cases"]))[:own]
+        metrics["cases"] = [each for each in metrics["cases"] if each["case"] in cases]
+        metrics["lesions"] = [row(case) for case in cases]
+        (run / "metrics.json").write_text(json.dumps(metrics))
+    evidence = gather(sorted(tmp_path.glob("alone*")))
+    (model,) = evidence.models
+    ((number, rows),) = rounds(model, model.cases)
+    assert number == 6 and detection(rows).lesions == 6
 
 
 def test_a_teacher_of_another_fold_leaks(make_run: Callable[..., Path], scores: Any, tmp_path: Path) -> None:
@@ -199,15 +255,86 @@ def test_case_lists_that_differ_and_that_share_nothing(
     assert (
         "over the 10 cases that all runs share; 2 left out (c10, c11)" in cautions["Unequal case lists"].text
     )
-    cautions = found(group(make_run, scores, tmp_path / "b", teacher={"scores": scores(0.85, ("q", "r"))}))
+    other = {
+        "scores": scores(0.85, ("q", "r")),
+        "splits": {"train": ["x"], "validation": ["y"], "test": ["q", "r"]},
+    }
+    cautions = found(group(make_run, scores, tmp_path / "b", teacher=other))
     assert cautions["Unequal case lists"].severity == "serious"
+
+
+def test_scores_of_another_data_set_are_left_out_and_the_other_seeds_stay(
+    make_run: Callable[..., Path], scores: Any, tmp_path: Path
+) -> None:
+    runs = group(make_run, scores, tmp_path)
+    foreign = make_run(tmp_path / "foreign", kind="alone", network="unet", scores=scores(0.9, ("q", "r")))
+    (tmp_path / "alone1" / "metrics.json").write_text((foreign / "metrics.json").read_text())
+    told = found(runs)["Scores of other cases"]
+    assert (
+        told.severity == "serious"
+        and "alone1" in told.text
+        and "(q, r)" in told.text
+        and "left out" in told.text
+    )
+    (one,) = (one for one in comparisons(gather(runs)) if one.question == ALONE)
+    assert one.test.n == len(CASES) and one.outcome == "gain"
+
+
+def test_a_false_alarm_is_charged_to_whoever_gives_it(
+    make_run: Callable[..., Path], scores: Any, tmp_path: Path
+) -> None:
+    """Where nothing is to be found, Dice is undefined for who is right and 0 for who is not."""
+    ill, healthy = CASES[:6], CASES[6:]
+    nothing = {case: {"anterior": None, "posterior": None} for case in healthy}
+    alarmed = {case: {"anterior": 0.0, "posterior": 0.0} for case in healthy}
+    runs = group(
+        make_run, scores, tmp_path,
+        teacher={"scores": scores(0.8, ill) | nothing},
+        alone={"scores": scores(0.7, ill) | nothing},
+        distilled={"scores": scores(0.75, ill) | alarmed},
+    )  # fmt: skip
+    evidence = gather(runs)
+    (one,) = (one for one in comparisons(evidence) if one.question == ALONE)
+    assert (
+        one.test.n == 12 and one.outcome == "loss" and one.test.difference == pytest.approx(-0.475, abs=0.01)
+    )
+    alone, student = evidence.of("alone")[0], evidence.of("distilled")[0]
+    means = [model.mean("dice", evidence.cases_of(model)) for model in (student, alone)]
+    assert means[0] - means[1] == pytest.approx(one.test.difference), "the table says the same"
+    told = found(runs)["Absent structures"].text
+    assert told.startswith("In 6 cases (c06, ") and "Empty cases" not in found(runs)
+
+
+def test_a_case_that_one_seed_sees_wrongly_is_averaged_over_all(
+    make_run: Callable[..., Path], scores: Any, tmp_path: Path
+) -> None:
+    table = scores(0.7, CASES[:11])
+    for seed, value in enumerate((None, None, 0.0)):
+        nothing = {CASES[11]: {"anterior": value, "posterior": value}}
+        make_run(tmp_path / f"alone{seed}", kind="alone", network="unet", seed=seed, scores=table | nothing)
+    (model,) = gather(sorted(tmp_path.iterdir())).models
+    assert model.by_case("dice", CASES[11:])[CASES[11]] == pytest.approx(2 / 3)
+
+
+def test_models_of_different_classes_are_compared_in_those_that_both_have(
+    make_run: Callable[..., Path], scores: Any, tmp_path: Path
+) -> None:
+    def of(anterior: float, other: str, dice: float) -> dict[str, Any]:
+        return {case: {"anterior": anterior, other: dice} for case in CASES}
+
+    changes = {"alone": {"scores": of(0.7, "a", 0.2)}, "distilled": {"scores": of(0.65, "b", 0.9)}}
+    evidence = gather(group(make_run, scores, tmp_path, **changes))
+    (one,) = (one for one in comparisons(evidence) if one.question == ALONE)
+    assert one.test.difference == pytest.approx(-0.05)
 
 
 def test_empty_cases_few_cases_and_other_inputs(
     make_run: Callable[..., Path], scores: Any, tmp_path: Path
 ) -> None:
     table = scores(0.75, CASES[:5]) | {"c05": {"anterior": None, "posterior": None}}
-    runs = group(make_run, scores, tmp_path, distilled={"scores": table})
+    runs = group(
+        make_run, scores, tmp_path, **{role: {"scores": table} for role in ("teacher", "alone", "distilled")}
+    )
     cost = (runs[0] / "cost.json").read_text()
     (runs[0] / "cost.json").write_text(cost.replace("32", "64"))
     cautions = found(runs)
@@ -226,7 +353,7 @@ def test_the_same_seed_twice_and_several_students(
         make_run(tmp_path / "m", kind="distilled", network="unet", scores=scores(0.7, CASES), method="other")
     )
     cautions = found(runs)
-    assert "alone0 and again have the same recipe and seed" in cautions["Same seed twice"].text
+    assert "alone0 and again have the same recipe, fold and seed" in cautions["Same seed twice"].text
     assert "Several comparisons" in cautions
 
 
@@ -277,7 +404,7 @@ def test_a_class_that_one_seed_did_not_learn(make_run: Callable[..., Path], tmp_
     told = found(runs)["Class not learnt"]
     assert told.severity == "serious"
     assert told.text.startswith(
-        "kd1 (S1 m, 5.0) hardly finds \u201canterior\u201d, where the median of all runs has a Dice of 80.0"
+        "Hardly found is \u201canterior\u201d by kd1 (S1 m, 5.0), where the median of all runs has a Dice of 80.0"
     )
     assert "posterior" not in told.text and "Class not learnt" not in found(runs[:2])
 
@@ -302,7 +429,7 @@ def test_seeds_that_do_not_agree_on_a_loss(make_run: Callable[..., Path], tmp_pa
 
     alone = runs("alone", "alone", (0.8, 0.7, 0.75))
     split = found([*alone, *runs("a", "distilled", (0.5, 0.72, 0.74))])["Seeds disagree"]
-    assert split.severity == "serious" and "Not all seeds of S1 m (2 of 3) differ" in split.text
+    assert split.severity == "serious" and "Not all repetitions of S1 m (2 of 3 seeds) differ" in split.text
     few = found([*alone, *runs("b", "distilled", (0.5, 0.69, 0.74))])
     assert "Seeds disagree" not in few and few["Not settled over seeds"].severity == "note"
     assert "S1 m (p = 0.3" in few["Not settled over seeds"].text

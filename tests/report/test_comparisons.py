@@ -144,7 +144,7 @@ def test_the_table_holds_what_the_tests_say(four: Evidence) -> None:
     assert table is not None
     titles = [column.title for column in table.columns]
     assert titles == ["Comparison", "Difference", "95 % CI", "t-test p", "Wilcoxon p", "Holm p", "Effect size d",
-                      "Cases", "Seeds", "Seeds agreeing", "Seeds p"]  # fmt: skip
+                      "Cases", "Runs", "Runs agreeing", "Seeds p"]  # fmt: skip
     assert [group.title for group in table.groups] == [
         f"{title} (4 tests in the family)" for title in QUESTIONS.values()
     ]

@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from segdistill.report import build
+from segdistill.report.figures.style import OPEN, VERMILION
 from segdistill.report.markdown import plain
+from segdistill.report.shown import Shown
 
 EVIL = "<script>alert('1')</script>&amp;|`$x$` \"quoted\""
 EMPTY = {"meta", "img", "path", "use", "br", "link", "input", "rect", "circle"}
@@ -63,8 +65,9 @@ def built(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
     root = tmp_path_factory.mktemp("study")
     runs = made.write_study(root, seeds=2)
     for run in runs:
-        text = (run / "metrics.json").read_text()
-        (run / "metrics.json").write_text(text.replace('"case_09"', json.dumps(EVIL)))
+        for name in ("metrics.json", "splits.json"):
+            text = (run / name).read_text()
+            (run / name).write_text(text.replace('"case_09"', json.dumps(EVIL)))
         about = json.loads((run / "run.json").read_text())
         about |= {"command": f"segdistill train '{EVIL}'", "machine": {"processor": EVIL}}
         (run / "run.json").write_text(json.dumps(about))
@@ -146,6 +149,37 @@ def test_a_report_of_runs_that_are_not_evaluated_says_so(
     Outline(html)
 
 
+def test_tables_tell_screen_readers_what_they_are(built: Path) -> None:
+    html = built.read_text(encoding="utf-8")
+    tables = re.findall(
+        r'<div class="scroll" role="region" aria-label="(.*?)" tabindex="0">(.*?)</table>', html, re.S
+    )
+    names = [name for name, _ in tables]
+    assert len(names) == html.count("<table") == len(set(names)) and "Dice by class" in names
+    for name, table in tables:
+        assert f'<caption class="hidden">{name}</caption>' in table
+        rows = re.findall(r"<tr[^>]*>(.*?)</tr>", table.partition("</thead>")[2], re.S)
+        assert rows and all(row.lstrip().startswith("<th scope=") for row in rows)
+
+
+def test_what_is_left_out_is_not_called_like_a_section(
+    make_study: Callable[..., list[Path]], tmp_path: Path
+) -> None:
+    html = build(make_study(tmp_path, seeds=1), tmp_path / "out", shown=Shown(images=False)).page.read_text()
+    assert "<b>Pictures of cases</b>: left out, because the images are not to be shown." in html
+
+
+def test_figures_scroll_on_a_telephone_and_tables_keep_their_heads_in_print(built: Path) -> None:
+    html = built.read_text(encoding="utf-8")
+    narrow = next(line for line in html.splitlines() if line.startswith("@media (max-width: 44rem)"))
+    assert ".picture { overflow-x: auto; }" in narrow and "min-width: min(40rem, var(--wide))" in narrow
+    assert html.count('<div class="picture" role="group" aria-label="') == html.count("<figure>") > 5
+    printed = html.partition("@media print { details")[2]
+    assert "thead button { display: contents" in printed  # Chromium does not repeat buttons on each page
+    outline = Outline(html)
+    assert "tabIndex" in outline.scripts[0]  # what scrolls can be reached with the keyboard
+
+
 def luminance(colour: str) -> float:
     parts = [int(colour[n : n + 2], 16) / 255 for n in (1, 3, 5)]
     linear = [p / 12.92 if p <= 0.03928 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
@@ -164,3 +198,8 @@ def test_text_has_the_contrast_that_wcag_asks_for(built: Path) -> None:
             for ground in ("paper", "raised", "tint"):
                 high, low = sorted((luminance(theme[text]), luminance(theme[ground])), reverse=True)
                 assert (high + 0.05) / (low + 0.05) >= 4.5, (text, ground)
+
+
+def test_lines_of_figures_are_seen_on_white() -> None:
+    for colour in (OPEN, VERMILION):
+        assert 1.05 / (luminance(colour) + 0.05) >= 3, colour

@@ -17,7 +17,7 @@ class Repetitions:
 
     `agreeing` of the `differences` have the sign of their mean. `p` is two-sided, of the t-test of their mean against 0
     (a paired t-test where the other was repeated, too): what the choice of the seeds may explain, which a test over
-    cases cannot tell. None below three, or where all differences are the same.
+    cases cannot tell. None below three, where all differences are the same, or where they were not to be tested.
     """
 
     differences: tuple[float, ...]
@@ -33,10 +33,15 @@ class Repetitions:
         return self.agreeing == self.n
 
 
-def repetitions(differences: Sequence[float]) -> Repetitions:
-    """Count and test the mean differences, one for each run; at least one."""
+def repetitions(differences: Sequence[float], *, tested: bool = True) -> Repetitions:
+    """Count the mean differences, one for each run; at least one.
+
+    Args:
+        tested: also test them: they are independent, that is of trainings that share neither data nor what they are
+            compared with.
+    """
     values = np.asarray(differences, dtype=np.float64)
     agreeing = int((np.sign(values) == np.sign(values.mean())).sum())
-    varied = len(values) >= FEWEST and np.ptp(values) > 0
-    p = float(stats.ttest_1samp(values, 0.0).pvalue) if varied else None
+    varied = len(values) >= FEWEST and np.ptp(values) > 1e-12 * max(1.0, float(np.abs(values).max()))
+    p = float(stats.ttest_1samp(values, 0.0).pvalue) if tested and varied else None
     return Repetitions(tuple(values.tolist()), agreeing, p)

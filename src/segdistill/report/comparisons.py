@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from segdistill.evaluation.family import holm
-from segdistill.evaluation.repetitions import Repetitions, repetitions
-from segdistill.evaluation.statistics import Paired, paired
+from segdistill.evaluation.repetitions import FEWEST, Repetitions, repetitions
+from segdistill.evaluation.statistics import Paired, average_seeds, paired
 from segdistill.report.evidence import Comparison, Evidence, Model
+from segdistill.report.run_folder import RunRecord
 from segdistill.report.scores import mean
 from segdistill.report.words import BASELINES
 
@@ -53,26 +55,45 @@ class Compared:
 
 
 def compare(one: Model, other: Model, evidence: Evidence, metric: str = "dice") -> Paired:
-    """The paired comparison of two models over cases, seeds averaged first."""
-    cases = evidence.cases_of(one, other)
-    return paired(one.by_case(metric, cases), other.by_case(metric, cases))
+    """The paired comparison of two models over cases and the classes that both know, seeds averaged first."""
+    cases, classes = evidence.cases_of(one, other), shared_classes(one, other)
+    return paired(one.by_case(metric, cases, classes), other.by_case(metric, cases, classes))
+
+
+def shared_classes(one: Model, other: Model) -> tuple[str, ...] | None:
+    """The classes that both were scored on; None where they are the same."""
+    first, second = one.run.classes, other.run.classes
+    return None if set(first) == set(second) else tuple(name for name in first if name in second)
 
 
 def repeated(one: Model, other: Model, evidence: Evidence, metric: str = "dice") -> Repetitions | None:
-    """Each run of a model beside the other's of its seed and fold, or the mean of those of its fold; None with one."""
-    cases = evidence.cases_of(one, other)
+    """Each repetition of a model beside the other's runs of its seeds and folds, or of its folds; None with one.
+
+    Tested where both were repeated often enough: with one run on the other side all differences share its luck, and
+    folds share their training cases.
+    """
+    cases, classes = evidence.cases_of(one, other), shared_classes(one, other)
     differences = []
-    for run in one.evaluated:
-        of_fold = [each for each in other.evaluated if None in (run.fold, each.fold) or each.fold == run.fold]
-        beside = [each for each in of_fold if (each.fold, each.seed) == (run.fold, run.seed)] or of_fold
-        against = [
-            mean([each.scores.of(case, metric) for each in beside if each.scores is not None])
-            for case in cases
-        ]
-        if run.scores is not None:
-            found = mean([run.scores.of(case, metric) - b for case, b in zip(cases, against, strict=True)])
-            differences += [found] if found == found else []
-    return repetitions(differences) if len(differences) > 1 else None
+    for runs in one.repetitions:
+        own, against = (
+            average_seeds(
+                [{case: run.scores.of(case, metric, classes) for case in cases} for run in each if run.scores]
+            )
+            for each in (runs, _beside(runs, other))
+        )
+        pairs = ((own[case], against.get(case)) for case in own)
+        found = mean([a - b for a, b in pairs if a is not None and b is not None])
+        differences += [found] if found == found else []
+    tested = one.over == "seeds" and min(len(one.repetitions), len(other.repetitions)) >= FEWEST
+    return repetitions(differences, tested=tested) if len(differences) > 1 else None
+
+
+def _beside(runs: Sequence[RunRecord], other: Model) -> list[RunRecord]:
+    """The runs of another model that go with these: of the same seeds and folds, else of the same part of the cases."""
+    wanted = {(run.fold, run.seed) for run in runs}
+    alike = [run for run in other.evaluated if (run.fold, run.seed) in wanted]
+    parts = {run.part for run in runs}
+    return alike or [run for run in other.evaluated if run.part is None or run.part in parts]
 
 
 def outcome(result: Paired, adjusted: float | None = None) -> str:

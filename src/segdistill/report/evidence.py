@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from segdistill.evaluation.statistics import average_seeds
 from segdistill.report.leaks import Leak, cases_in, merged
 from segdistill.report.run_folder import Cost, RunRecord
-from segdistill.report.scores import Scores, mean, shared_cases, spread
+from segdistill.report.scores import Chosen, Scores, mean, shared_cases, spread
 
 
 @dataclass(frozen=True)
@@ -20,11 +21,12 @@ class Model:
     role: str  # teacher | alone | distilled
     short: str
     runs: tuple[RunRecord, ...]
+    variant: str = ""  # what tells it from others of its network and method; part of `short`
 
     @property
     def run(self) -> RunRecord:
         """The run that stands for all where one is needed (overlays, cost): the first that was evaluated."""
-        return next((run for run in self.runs if run.scores), self.runs[0])
+        return next(iter(self.evaluated), self.runs[0])
 
     @property
     def network(self) -> str:
@@ -38,20 +40,41 @@ class Model:
     def cost(self) -> Cost | None:
         return next((run.cost for run in self.runs if run.cost), None)
 
-    @property
+    @cached_property
     def evaluated(self) -> tuple[RunRecord, ...]:
-        return tuple(run for run in self.runs if run.scores)
+        """Those with scores, but for scores of cases that are none of their own."""
+        return tuple(run for run in self.runs if run.scores and not run.strangers)
 
     @property
     def cases(self) -> tuple[str, ...]:
-        """The cases that every evaluated run of this model has scores of; of folds, those of all of them together."""
-        folds = {run.fold for run in self.evaluated}
+        """The cases that every evaluated run of this model has scores of; of cross-validation, those of all folds."""
         found: set[str] = set()
-        for fold in folds:
+        for part in {run.part for run in self.evaluated}:
             found.update(
-                shared_cases(run.scores for run in self.evaluated if run.scores and run.fold == fold)
+                shared_cases(run.scores for run in self.evaluated if run.scores and run.part == part)
             )
         return tuple(sorted(found))
+
+    @property
+    def rounds(self) -> tuple[tuple[RunRecord, ...], ...]:
+        """Evaluated runs that score all cases once: each by itself, but of cross-validation the folds of one seed."""
+        found: dict[object, list[RunRecord]] = {}
+        for number, run in enumerate(self.evaluated):
+            found.setdefault(("seed", run.seed) if run.part is not None else number, []).append(run)
+        return tuple(map(tuple, found.values()))
+
+    @property
+    def repetitions(self) -> tuple[tuple[RunRecord, ...], ...]:
+        """What the spread is over: its rounds; of cross-validation with one seed, the folds."""
+        return self.rounds if len(self.rounds) > 1 else tuple((run,) for run in self.evaluated)
+
+    @property
+    def over(self) -> str:
+        """What its repetitions differ by, in words."""
+        apart = {run.part for run in self.evaluated} == {None} or len(self.rounds) < 2
+        folds = apart and len({run.fold for run in self.evaluated}) > 1
+        seeds = len({run.seed for run in self.evaluated}) > 1
+        return "folds and seeds" if folds and seeds else "folds" if folds else "seeds"
 
     @property
     def repeats(self) -> str:
@@ -65,23 +88,26 @@ class Model:
 
     def cases_with(self, other: RunRecord) -> set[str]:
         """The cases that it is scored on by runs of the same fold as another run; without folds, all of them."""
-        runs = [run for run in self.evaluated if other.fold is None or run.fold in (None, other.fold)]
+        runs = [run for run in self.evaluated if other.part is None or run.part in (None, other.part)]
         return {case for run in runs if run.scores for case in run.scores.cases} & set(self.cases)
 
-    def by_case(self, metric: str, cases: Sequence[str], name: str | None = None) -> dict[str, float | None]:
+    def by_case(self, metric: str, cases: Sequence[str], name: Chosen = None) -> dict[str, float | None]:
         """One value a case (None: undefined), the seeds averaged first."""
-        scores = [run.scores for run in self.runs if run.scores]
+        scores = [run.scores for run in self.evaluated if run.scores]
         return average_seeds([{case: one.of(case, metric, name) for case in cases} for one in scores])
 
-    def by_seed(self, metric: str, cases: Sequence[str], name: str | None = None) -> list[float]:
-        """One mean over the cases for each evaluated run."""
-        return [mean([run.scores.of(c, metric, name) for c in cases]) for run in self.runs if run.scores]
+    def by_seed(self, metric: str, cases: Sequence[str], name: Chosen = None) -> list[float]:
+        """One mean over the cases for each of its repetitions: seeds, or folds."""
+        return [
+            mean([run.scores.of(case, metric, name) for run in runs if run.scores for case in cases])
+            for runs in self.repetitions
+        ]
 
-    def mean(self, metric: str, cases: Sequence[str], name: str | None = None) -> float:
+    def mean(self, metric: str, cases: Sequence[str], name: Chosen = None) -> float:
         return mean(list(self.by_case(metric, cases, name).values()))
 
-    def spread(self, metric: str, cases: Sequence[str], name: str | None = None) -> float | None:
-        """The standard deviation over seeds; None with one seed."""
+    def spread(self, metric: str, cases: Sequence[str], name: Chosen = None) -> float | None:
+        """The standard deviation over its repetitions; None with one."""
         return spread(self.by_seed(metric, cases, name))
 
 
@@ -116,6 +142,9 @@ class Evidence:
     ]  # that all models have scores of and no teacher had learnt from; empty without such
     missing_teachers: Mapping[str, tuple[Missing, ...]]  # run name -> teachers that are no run folder
     leaks: Mapping[Path, tuple[Leak, ...]] = field(default_factory=dict)  # by the path of a run
+    absent: frozenset[tuple[str, str]] = (
+        frozenset()
+    )  # cases and classes that are not there and that some runs see
     members: frozenset[Path] = frozenset()  # runs that taught only together with others, as one teacher
 
     def of(self, role: str) -> tuple[Model, ...]:
@@ -128,6 +157,11 @@ class Evidence:
     @property
     def classes(self) -> tuple[str, ...]:
         return next((run.classes for run in self.runs if run.classes), ())
+
+    @property
+    def over(self) -> str:
+        """What a spread is over, in words: seeds, folds, ..."""
+        return " or ".join(sorted({m.over for m in self.models if len(m.repetitions) > 1})) or "seeds"
 
     @property
     def splits(self) -> Mapping[str, tuple[str, ...]]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from segdistill.errors import SegdistillError
 from segdistill.report import likeness
+from segdistill.report.absent import disputed, settled
 from segdistill.report.evidence import Comparison, Evidence, Missing, Model, shared_by
 from segdistill.report.leaks import Leak, cases_in, clean, learnt_cases
 from segdistill.report.origins import origin, run_folder
@@ -36,13 +38,20 @@ def gather(folders: Sequence[Path]) -> Evidence:
         by_name[run.path.resolve()] = found
         if lost:
             missing[run.name] = tuple(lost)
+    absent = disputed(known.values())
+    known = dict(zip(known, settled([*known.values()], absent), strict=True))
+    by_name = {
+        path: {name: [known[one.path.resolve()] for one in those] for name, those in found.items()}
+        for path, found in by_name.items()
+    }
     runs = list(known.values())
     taught_by = {path: [one for those in found.values() for one in those] for path, found in by_name.items()}
     teacher_paths = {run.path.resolve() for found in taught_by.values() for run in found}
-    groups: dict[str, list[RunRecord]] = {}
+    alike: dict[str, list[RunRecord]] = {}
     for run in runs:
-        groups.setdefault(likeness.identity(run, taught_by.get(run.path.resolve(), [])), []).append(run)
-    models = _named([sorted(group, key=_seed) for group in groups.values()], teacher_paths)
+        alike.setdefault(likeness.identity(run, taught_by.get(run.path.resolve(), [])), []).append(run)
+    groups = [sorted(one, key=_repetition) for group in alike.values() for one in _by_preparation(group)]
+    models = _named(groups, teacher_paths)
     baselines: dict[str, dict[str, Mapping[str, Mapping[str, float]]]] = {}
     for run in runs:
         for name, answer in run.baselines.items():
@@ -58,6 +67,7 @@ def gather(folders: Sequence[Path]) -> Evidence:
         cases=clean(shared_by(models), leaking),
         missing_teachers=missing,
         leaks=leaks,
+        absent=absent,
         members=_members(runs, by_name),
     )
     return replace(evidence, comparisons=tuple(_best_first(c, evidence) for c in evidence.comparisons))
@@ -141,14 +151,21 @@ def _named(groups: list[list[RunRecord]], teacher_paths: set[Path]) -> tuple[Mod
                 short = students.setdefault(likeness.network(group[0]), f"S{1 + len(students)}")
                 short += f" {group[0].method}" if wanted == "distilled" else ""
             named.append((wanted, short, group))
-    models = []
+    models: list[Model] = []
     for wanted, short, group in named:
         twins = [likeness.without_seed(runs[0].name) for _, name, runs in named if name == short]
         own = likeness.told_apart(likeness.without_seed(group[0].name), twins)
-        models.append(
-            Model(wanted, short if own in ("", group[0].method) else f"{short} ({own})", tuple(group))
-        )
+        variant = "" if own == group[0].method else own
+        taken = {model.short for model in models}
+        same = (f"{variant} {number}".strip() for number in itertools.count(2))
+        while _called(short, variant) in taken:  # of one name in two folders
+            variant = next(same)
+        models.append(Model(wanted, _called(short, variant), tuple(group), variant))
     return tuple(models)
+
+
+def _called(short: str, variant: str) -> str:
+    return f"{short} ({variant})" if variant else short
 
 
 def _compare(
@@ -170,5 +187,15 @@ def _best_first(comparison: Comparison, evidence: Evidence) -> Comparison:
     return replace(comparison, teachers=tuple(sorted(comparison.teachers, key=evidence.dice, reverse=True)))
 
 
-def _seed(run: RunRecord) -> int:
-    return run.seed if run.seed is not None else -1
+def _repetition(run: RunRecord) -> tuple[int, int]:
+    return run.seed if run.seed is not None else -1, run.fold
+
+
+def _by_preparation(runs: list[RunRecord]) -> list[list[RunRecord]]:
+    """Runs of one recipe, apart where they saw images that were prepared differently."""
+    if likeness.prepared_alike(runs):
+        return [runs]
+    found: dict[str, list[RunRecord]] = {}
+    for run in runs:
+        found.setdefault(run.fingerprint, []).append(run)
+    return list(found.values())

@@ -23,7 +23,8 @@ REPEATED = {"train.seed", "data.splits.fold"}
 def identity(run: RunRecord, teachers: Sequence[RunRecord] = ()) -> str:
     """A key that runs share exactly when they differ by nothing but seed and fold (their teachers' too).
 
-    Folds prepare their images by their own training cases: they are the same data where all cases are the same.
+    Folds prepare their images by their own training cases: they are the same data where all cases are the same
+    (`prepared_alike` tells whether those of one fold are).
     """
     recipe = {
         key: value for key, value in run.recipe.items() if key not in ("seed", "name", "teachers", "tuned")
@@ -34,8 +35,13 @@ def identity(run: RunRecord, teachers: Sequence[RunRecord] = ()) -> str:
     taught = sorted(identity(teacher) for teacher in teachers) or sorted(run.teachers.values())
     test = sorted(run.splits.get("test", ()))
     everyone = sorted(case for cases in run.splits.values() for case in cases)
-    data = run.fingerprint if run.fold is None else everyone
-    return _canonical([run.kind, run.method, run.network, settings, weights, taught, data, test])
+    return _canonical([run.kind, run.method, run.network, settings, weights, taught, everyone, test])
+
+
+def prepared_alike(runs: Sequence[RunRecord]) -> bool:
+    """Whether the runs of each fold saw the same images, prepared in the same way."""
+    known: dict[int, str] = {}
+    return all(known.setdefault(run.fold, run.fingerprint) == run.fingerprint for run in runs)
 
 
 def network(run: RunRecord) -> str:
@@ -55,8 +61,11 @@ def _told(value: Any) -> str:
 
 
 def without_seed(name: str) -> str:
-    """A run's name without its seed: "hinton_seed3" and "hinton-s3" are "hinton"."""
-    return re.sub(r"[-_. ]+(seed|s)[-_. ]*\d+$", "", name, flags=re.IGNORECASE) or name
+    """A run's name without seed and fold: "hinton_fold1_seed3" and "hinton-s3" are "hinton"."""
+    return (
+        re.sub(r"([-_. ]+fold[-_. ]*\d+)?([-_. ]+(seed|s)[-_. ]*\d+)?$", "", name, flags=re.IGNORECASE)
+        or name
+    )
 
 
 def told_apart(name: str, twins: Sequence[str]) -> str:

@@ -24,4 +24,9 @@ def overall(verdicts: Sequence[Verdict]) -> str | None:
         told.append(f"for {number['open']} neither is shown")
     if number["unknown"]:
         told.append(f"{number['unknown']} cannot be judged")
-    return f"Of {len(verdicts)} distilled students, against the same student trained alone: {listing(told)}."
+    said = f"Of {len(verdicts)} distilled students, against the same student trained alone: {listing(told)}."
+    tested = [verdict.over_seeds for verdict in verdicts if verdict.over_seeds is not None]
+    if tested and not all(tested):
+        settled = sum(tested) or "none"
+        said += f" That is over cases; a test over seeds settles {settled} of these {len(tested)}."
+    return said

@@ -25,6 +25,7 @@ from segdistill.report.figures import (
     stages,
     trend,
 )
+from segdistill.report.figures.one_by_one import one_by_one
 from segdistill.report.overall import overall
 from segdistill.report.run_folder import RunRecord
 from segdistill.report.shown import Shown
@@ -44,7 +45,6 @@ from segdistill.report.verdict import Verdict
 from segdistill.report.words import count, duration, listing
 
 WORST, FEW = 8, 12  # cases in the table of the worst; up to FEW cases are all shown
-MOST_CURVES = 6  # students whose training is drawn
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ def compose(
     """
     head = evidence.headline
     trained = [c for c in evidence.comparisons if c.student.evaluated or c.student.run.epochs]
-    trained.sort(key=lambda c: evidence.dice(c.student), reverse=True)
+    followed, which = one_by_one(evidence, trained)
     verdicts = verdict.conclude(evidence, out)
     pictures = _pictures(evidence, head, shown)
     partial = about.unfinished() if about else None
@@ -169,9 +169,7 @@ def compose(
         size=bubble.draw(evidence),
         differences=differences.draw(evidence),
         slopes=slopes.draw(evidence),
-        curves=tuple(
-            curves.draw(comparison, number) for number, comparison in enumerate(trained[:MOST_CURVES], 1)
-        ),
+        curves=tuple(curves.draw(one, number, which) for number, one in enumerate(followed, 1)),
         overlays=pictures,
         overlay_note=overlays.explain(head) if head else "",
         explained=_explained(evidence, head, shown) if shown.grad_cam and shown.images else None,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -107,13 +109,22 @@ class RunRecord:
         return (self.teachers[teacher],) if group is None else group.places
 
     @property
-    def fold(self) -> int | None:
-        """Of cross-validation, where each fold scores its own validation cases; None: all folds score the same."""
-        if self.split != "validation":
-            return None
+    def fold(self) -> int:
+        """Of the training cases, whose part validated."""
         data = self.recipe.get("data")
         splits = data.get("splits") if isinstance(data, Mapping) else None
         return int(splits.get("fold") or 0) if isinstance(splits, Mapping) else 0
+
+    @property
+    def part(self) -> int | None:
+        """In cross-validation the fold, whose validation cases it scores; None: all folds score the same test cases."""
+        return self.fold if self.split == "validation" else None
+
+    @cached_property
+    def strangers(self) -> tuple[str, ...]:
+        """Scored cases that are none of its own: of another data set, or copied from another run."""
+        own = set(self.splits.get(self.split, ()))
+        return tuple(sorted(set(self.scores.cases) - own)) if self.scores and own else ()
 
     @property
     def planned_epochs(self) -> int | None:
@@ -145,7 +156,7 @@ def read_run(folder: Path) -> RunRecord:
     log = _log(folder / "log.jsonl")
     recipe = _recipe(folder / "recipe.yaml")
     tolerance = metrics.get("tolerance_mm")
-    seconds = about.get("seconds")
+    seconds, seed = about.get("seconds"), about.get("seed")
     try:
         return RunRecord(
             path=folder,
@@ -154,7 +165,7 @@ def read_run(folder: Path) -> RunRecord:
             kind=str(about.get("kind", "alone")),
             method=Path(str(about.get("recipe") or about.get("kind", ""))).stem,
             network=_network(about, recipe),
-            seed=about.get("seed"),
+            seed=None if seed is None else int(seed),
             started=str(about.get("started") or ""),
             seconds=float(seconds) if seconds is not None else None,
             command=_command(about.get("command")),
@@ -257,20 +268,39 @@ def _cost(value: Mapping[str, Any]) -> Cost | None:
         return None
     latency = value.get("latency_ms") or {}
     return Cost(
-        parameters=value.get("parameters"),
-        macs=value.get("macs"),
-        thop_macs=value.get("thop_macs"),
+        parameters=_whole(value, "parameters"),
+        macs=_whole(value, "macs"),
+        thop_macs=_whole(value, "thop_macs"),
         input=tuple(int(n) for n in value.get("input", ())),
-        latency_median=latency.get("p50"),
-        latency_p95=latency.get("p95"),
+        latency_median=_positive(latency, "p50"),
+        latency_p95=_positive(latency, "p95"),
         device=str(latency.get("device") or ""),
-        threads=latency.get("threads"),
+        threads=_whole(latency, "threads"),
         stages=tuple(
             StageShare(str(one["stage"]), int(one["macs"]), int(one["parameters"]))
             for one in value.get("stages", ())
         ),
-        peak_memory=value.get("peak_memory_mb"),
+        peak_memory=_positive(value, "peak_memory_mb"),
     )
+
+
+def _positive(values: Mapping[str, Any], name: str) -> float | None:
+    """A number above 0, or None where there is none.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    value = values.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+        raise ValueError(f"cost.json: {name} is {value!r}")
+    return float(value)
+
+
+def _whole(values: Mapping[str, Any], name: str) -> int | None:
+    value = _positive(values, name)
+    return None if value is None else int(value)
 
 
 def _command(value: object) -> str:

@@ -8,6 +8,9 @@ from typing import Any
 
 import numpy as np
 
+Chosen = str | tuple[str, ...] | None
+"""A class, some classes, or all."""
+
 
 @dataclass(frozen=True)
 class Scores:
@@ -30,10 +33,11 @@ class Scores:
     def cases(self) -> tuple[str, ...]:
         return tuple(self.values)
 
-    def of(self, case: str, metric: str, name: str | None = None) -> float:
-        """The metric of one case: of the class `name`, or averaged over the classes where it is defined."""
+    def of(self, case: str, metric: str, name: Chosen = None) -> float:
+        """The metric of one case: of a class, or averaged over classes (None: over all) where it is defined."""
         classes = self.values.get(case, {})
-        chosen = [classes.get(name, {})] if name is not None else list(classes.values())
+        names = classes if name is None else (name,) if isinstance(name, str) else name
+        chosen = [classes.get(each, {}) for each in names]
         return mean([row.get(metric, float("nan")) for row in chosen])
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from segdistill.evaluation.statistics import Paired
-from segdistill.report.comparisons import TRIVIAL, Compared, best_trivial, find, outcome
+from segdistill.report.comparisons import LEVEL, TRIVIAL, Compared, best_trivial, find, outcome
 from segdistill.report.evidence import Evidence, Model
 from segdistill.report.words import BASELINES, count, fixed, listing, p_value, points, signed, times
 
@@ -16,7 +16,7 @@ def against_alone(name: str, one: Compared, student: Model, alone: Model, noun: 
     difference = points(test.difference)
     if difference is None:
         return f"{name} shares no case with the same student trained alone, so the two cannot be compared"
-    size = fixed(abs(difference))
+    size = fixed(abs(difference), 1 if abs(difference) >= 0.05 else 2)
     facts = _facts(one, student, alone, noun)
     match one.outcome:
         case "gain":
@@ -49,17 +49,17 @@ def against_teacher(one: Compared, student: Model, teacher: Model, tainted: bool
     difference = points(one.test.difference)
     if difference is None:
         return f"it shares no case with its best teacher ({teacher.short}, {teacher.network})"
-    size = fixed(abs(difference))
-    said = f"loses {size} to" if difference < 0 else f"gains {size} over"
-    if tainted:
-        said = f"scores {size} {'less' if difference < 0 else 'more'} than"
+    size, judged = fixed(abs(difference)), not tainted and one.outcome != "open"
+    said = f"scores {size} {'less' if difference < 0 else 'more'} than"
+    if judged:
+        said = f"loses {size} to" if difference < 0 else f"gains {size} over"
     if size == fixed(0):
         said = "equals"
     sentence = f"it {said} the best teacher ({teacher.short}, {teacher.network})"
     fewer = times_less(teacher, student, "parameters")
     if fewer:
         sentence += f" at {fewer} fewer parameters"
-    return sentence if tainted or one.outcome != "open" else f"{sentence}, where {_doubt(one)}"
+    return sentence if tainted or judged else f"{sentence} ({_doubt(one)})"
 
 
 def more_on(one: Compared) -> list[str]:
@@ -139,8 +139,11 @@ def _facts(one: Compared, student: Model, alone: Model, noun: tuple[str, str]) -
         parts.append(f"with Holm\u2019s correction {p_value(one.adjusted)}")
     parts += [count(test.n, *noun), _seeds(student, alone)]
     again = one.repeated
-    if again and one.outcome != "open" and not again.unanimous:
-        parts.append(f"{again.agreeing} of {again.n} agreeing")
+    if again and one.outcome != "open":
+        if not again.unanimous:
+            parts.append(f"{again.agreeing} of {again.n} agreeing")
+        if again.p is not None and again.p >= LEVEL:
+            parts.append(f"over seeds {p_value(again.p)}")
     return ", ".join(parts)
 
 

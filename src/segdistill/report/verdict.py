@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segdistill.report import baseline
-from segdistill.report.comparisons import ALONE, TEACHER, find
+from segdistill.report.comparisons import ALONE, LEVEL, TEACHER, find
 from segdistill.report.evidence import Comparison, Evidence, Model
 from segdistill.report.leaks import MARK
 from segdistill.report.sentences import (
@@ -42,6 +42,9 @@ class Verdict:
     details: tuple[str, ...]
     command: str | None  # the command that makes what is missing
     tiles: tuple[Tile, ...]
+    over_seeds: bool | None = (
+        None  # whether a test over seeds settles a gain or a loss, too; None: there is no such test
+    )
 
 
 def conclude(evidence: Evidence, out: Path) -> tuple[Verdict, ...]:
@@ -107,7 +110,15 @@ def judge(comparison: Comparison, evidence: Evidence, out: Path, brief: bool = F
         tile = Tile(told + MARK, caption) if tainted else Tile(told, caption, _tone(against.outcome))
         tiles += [tile, *_savings(student, teacher)]
     details = left_out(evidence, student) + details + against_trivial(student, evidence, brief or tainted)
-    return Verdict(result, f"{first}{second}.", tuple(details), command, tuple(tiles))
+    own = find(evidence, ALONE, student)
+    p = (
+        own.repeated.p
+        if own is not None and own.repeated is not None and result in ("gain", "loss")
+        else None
+    )
+    return Verdict(
+        result, f"{first}{second}.", tuple(details), command, tuple(tiles), None if p is None else p < LEVEL
+    )
 
 
 def _savings(student: Model, teacher: Model) -> list[Tile]:
@@ -138,7 +149,8 @@ def _nothing_distilled(evidence: Evidence) -> Verdict:
 def _name(student: Model, evidence: Evidence) -> str:
     if len(evidence.comparisons) == 1:
         return f"The distilled student ({student.network}, {student.method})"
-    return f"{student.short} ({student.network})"
+    about = ", ".join(filter(None, (student.variant, student.network)))
+    return f"{student.short.removesuffix(f' ({student.variant})')} ({about})"
 
 
 def _tone(result: str) -> str:

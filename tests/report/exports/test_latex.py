@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +140,19 @@ def test_names_mean_nothing_to_latex(
     text = latex.render(gather(runs))
     check(text)
     assert r"\input" not in text and r"50\% of \$x\_1" in text
+
+
+@pytest.mark.parametrize(
+    ("short", "told"),
+    [
+        ("S1 kd (a-unetr)", "S1: unet, kd (a-unetr)"),
+        ("S1 (wide)", "S1: unet, wide"),
+        ("S1 kd", "S1: unet, kd"),
+        ("S1", "S1: unet"),
+    ],
+)
+def test_parentheses_of_a_name_stay_in_pairs(evidence: Evidence, short: str, told: str) -> None:
+    assert latex._name(replace(evidence.of("distilled")[0], short=short)) == told
 
 
 @given(st.text())

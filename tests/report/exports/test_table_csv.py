@@ -103,3 +103,21 @@ def test_calibration_and_lesions_have_columns(evidence: Evidence) -> None:
     found = rows(table_csv.models(evidence))
     assert found[0]["ece_mean"] == "" and found[0]["lesion_f1_mean"] == "", "these runs do not tell"
     assert len({len(row) for row in found}) == 1 and None not in found[0]
+
+
+@pytest.mark.parametrize("name", ["=cmd|' /C calc'!A0", "@SUM(1)", "+1", "-1", "\t=1", "\r=1"])
+def test_no_name_is_a_formula_for_a_spreadsheet(
+    make_run: Callable[..., Path], tmp_path: Path, name: str
+) -> None:
+    scored: dict[str, Any] = {name: {name: 0.5}, "plain": {name: 0.25}}
+    splits = {"train": ["x"], "validation": ["y"], "test": list(scored)}
+    run = make_run(tmp_path / "r", kind="alone", network="unet", scores=scored, splits=splits)
+    harmless = "'" + name.replace("\r", " ")
+    found = rows(table_csv.cases(gather([run])))
+    assert {row["case"] for row in found} == {harmless, "plain"}
+    assert {row["class"] for row in found} == {harmless}
+    assert {row["dice"] for row in found} == {"0.5", "0.25"}
+
+
+def test_numbers_below_zero_stay_numbers() -> None:
+    assert table_csv._text(["a", "b"], [[-0.5, "-0.5"]]) == "a,b\n-0.5,'-0.5\n"

@@ -46,8 +46,8 @@ def few_cases(evidence: Evidence) -> Iterator[Caution]:
 def unequal_cases(evidence: Evidence) -> Iterator[Caution]:
     """Runs that were scored on different cases."""
     lists = {
-        (run.name if run.fold is None else model.short): set(
-            run.scores.cases if run.fold is None else model.cases
+        (run.name if run.part is None else model.short): set(
+            run.scores.cases if run.part is None else model.cases
         )
         for model in evidence.models
         for run in model.evaluated
@@ -74,29 +74,35 @@ def unequal_cases(evidence: Evidence) -> Iterator[Caution]:
 
 
 def undefined_scores(evidence: Evidence) -> Iterator[Caution]:
-    """Cases that no Dice can be computed for."""
+    """Cases that no Dice can be computed for, and who sees something in them."""
     empty: set[str] = set()
     for model in evidence.models:
         scores = model.by_case("dice", evidence.cases_of(model))
         empty |= {case for case, value in scores.items() if value is None}
     if empty:
         text = (
-            f"{count(len(empty), 'case has', 'cases have')} neither a reference nor a prediction in at least "
-            f"one model ({listing(sorted(empty))}); such a Dice is undefined and not averaged."
+            f"{count(len(empty), 'case has', 'cases have')} neither a reference nor a prediction in any model "
+            f"({listing(sorted(empty))}); such a Dice is undefined and not averaged."
         )
         yield Caution("note", "Empty cases", text)
+    if evidence.absent:
+        cases = sorted({case for case, _ in evidence.absent})
+        text = (
+            f"In {count(len(cases), 'case')} ({listing(cases)}) some runs see a structure that is not there, and "
+            "others rightly none. Seeing it has a Dice of 0; seeing nothing, for which there is no Dice, counts 1 "
+            "there (HD95: 0), so that a false alarm is charged to whoever gives it."
+        )
+        yield Caution("note", "Absent structures", text)
 
 
 def foreign_scores(evidence: Evidence) -> Iterator[Caution]:
     """Scores of cases that are none of the run's own: of another data set, or copied from another run."""
     for run in evidence.runs:
-        own = set(run.splits.get(run.split, ()))
-        strangers = sorted(set(run.scores.cases) - own) if run.scores and own else []
-        if strangers:
+        if run.strangers:
             text = (
                 f"metrics.json of {run.name} has scores of cases that are none of its {run.split} cases "
-                f"({listing(strangers)}): it is of another data set or run. Nothing can be concluded from it; the "
-                "command evaluate scores the run again."
+                f"({listing(run.strangers)}): it is of another data set or run. Nothing can be concluded from it, so "
+                "it is left out; the command evaluate scores the run again."
             )
             yield Caution("serious", "Scores of other cases", text)
 
@@ -111,6 +117,6 @@ def unequal_classes(evidence: Evidence) -> Iterator[Caution]:
         told = "; ".join(f"{listing(list(names))}: {listing(runs)}" for names, runs in found.items())
         text = (
             f"The runs were scored on different classes ({told}). A mean over classes then means something else in "
-            "each of them; only a class that both have can be compared."
+            "each of them; comparisons of two are over the classes that both have."
         )
         yield Caution("serious", "Different classes", text)

@@ -4,53 +4,50 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import combinations
-from statistics import median
 
 from segdistill.report.cautions.caution import Caution
 from segdistill.report.comparisons import ALONE, LEVEL, comparisons
 from segdistill.report.evidence import Evidence
-from segdistill.report.scores import mean
+from segdistill.report.missed import missed
 from segdistill.report.words import fixed, listing, p_value, points
-
-MISSED = 0.5  # of the median Dice of all runs in the class
 
 
 def one_seed(evidence: Evidence) -> Iterator[Caution]:
     """Students of which no spread over seeds is known."""
-    single = [m.short for m in evidence.models if m.role != "teacher" and len(m.evaluated) == 1]
-    if single:
+    once = [
+        m
+        for m in evidence.models
+        if m.role != "teacher" and m.evaluated and len({r.seed for r in m.evaluated}) == 1
+    ]
+    if once:
+        folds = " in each fold" if any(len(m.evaluated) > 1 for m in once) else ""
         text = (
-            f"{listing(single)} ran with one seed only. The interval and the p-values are over cases; how "
-            "much another seed would change the result is unknown. Three seeds are a fair start."
+            f"{listing([m.short for m in once])} ran with one seed only{folds}. The interval and the p-values are over "
+            "cases; how much another seed would change the result is unknown. Three seeds are a fair start."
         )
         yield Caution("note", "One seed", text)
 
 
 def missed_class(evidence: Evidence) -> Iterator[Caution]:
     """Runs that hardly find a class which most others find: their model's mean over seeds is of two kinds of runs."""
-    for name in evidence.classes:
-        found = {
-            (model.short, run.name): mean(
-                [run.scores.of(case, "dice", name) for case in evidence.cases_of(model)]
-            )
-            for model in evidence.models
-            for run in model.evaluated
-            if run.scores
-        }
-        known = [dice for dice in found.values() if dice == dice]
-        usual = median(known) if known else 0.0
-        missed = {key: dice for key, dice in found.items() if dice < MISSED * usual}
-        if not missed:
-            continue
-        told = listing([f"{run} ({model}, {fixed(points(dice))})" for (model, run), dice in missed.items()])
-        few = len(missed) == 1
-        text = (
-            f"{told} hardly find{'s' if few else ''} \u201c{name}\u201d, where the median of all runs has a Dice of "
-            f"{fixed(points(usual))}. A mean over seeds that holds {'such a run' if few else 'such runs'} says little "
-            "about the others: look at the training curves. More steps, a weight that rises from 0, or where: balanced "
-            "may mend it; of a softened response also temperature 1."
+    classes = list(missed(evidence))
+    if not classes:
+        return
+    told = [
+        f"\u201c{one.name}\u201d by "
+        + listing(
+            [f"{run.name} ({model.short}, {fixed(points(dice))})" for model, run, dice in one.runs],
+            len(one.runs),
         )
-        yield Caution("serious", "Class not learnt", text)
+        + f", where the median of all runs has a Dice of {fixed(points(one.usual))}"
+        for one in classes
+    ]
+    text = (
+        f"Hardly found is {'; '.join(told)}. A mean over seeds that holds such a run says little about the others: "
+        "look at the training curves. More steps may mend it; so may a weight of the term that rises from 0, "
+        "classes that count alike (where: balanced in the term) and, of a softened response, temperature 1."
+    )
+    yield Caution("serious", "Class not learnt", text)
 
 
 def seeds_disagree(evidence: Evidence) -> Iterator[Caution]:
@@ -61,19 +58,20 @@ def seeds_disagree(evidence: Evidence) -> Iterator[Caution]:
         if one.question != ALONE or one.outcome not in ("gain", "loss") or again is None:
             continue
         if not again.unanimous:
-            split.append(f"{one.student.short} ({again.agreeing} of {again.n})")
+            split.append(f"{one.student.short} ({again.agreeing} of {again.n} {one.student.over})")
         elif again.p is not None and again.p >= LEVEL:
             doubtful.append(f"{one.student.short} ({p_value(again.p)})")
     if split:
         text = (
-            f"Not all seeds of {listing(split)} differ from the same student alone in the same direction. What is said "
-            "of them holds for these runs; train more seeds before it is said of the method."
+            f"Not all repetitions of {', '.join(split)} differ from the same student alone in the same "
+            "direction. What is said of them holds for these runs; train more seeds before it is said of the method."
         )
         yield Caution("serious", "Seeds disagree", text)
     if doubtful:
         text = (
-            f"Intervals and p-values are over cases. Tested over seeds, the difference of {listing(doubtful)} to the "
-            "same student alone is not settled: all seeds agree, but they are few or far apart."
+            f"Intervals and p-values are over cases. Tested over seeds, the difference of "
+            f"{', '.join(doubtful)} to the same student alone is not settled: all seeds agree, but they are few or far "
+            "apart."
         )
         yield Caution("note", "Not settled over seeds", text)
 
@@ -93,5 +91,5 @@ def twin_runs(evidence: Evidence) -> Iterator[Caution]:
     for model in evidence.models:
         for one, other in combinations(model.runs, 2):
             if (one.seed, one.fold) == (other.seed, other.fold):
-                text = f"{one.name} and {other.name} have the same recipe and seed; the spread is too small."
+                text = f"{one.name} and {other.name} have the same recipe, fold and seed; the spread is too small."
                 yield Caution("note", "Same seed twice", text)

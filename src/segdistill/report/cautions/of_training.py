@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from statistics import fmean
 
+from segdistill.evaluation.statistics import Paired
 from segdistill.report import baseline
 from segdistill.report.cautions.caution import Caution
-from segdistill.report.comparisons import compare, outcome
+from segdistill.report.comparisons import compare, judging_p, outcome
 from segdistill.report.evidence import Evidence
 from segdistill.report.run_folder import RunRecord
-from segdistill.report.words import count, fixed, listing, points
+from segdistill.report.words import count, fixed, listing, p_value, points
 
 FLAT = 0.01  # Dice
 FEW_TRIALS = 8
@@ -92,10 +93,15 @@ def weak_teacher(evidence: Evidence) -> Iterator[Caution]:
             sure = outcome(behind) == "loss"
             text = (
                 f"{teacher.short} ({teacher.network}) scores {fixed(points(-behind.difference))} Dice points "
-                f"less than {alone.short} trained alone{'' if sure else ', which may be chance'}; it has "
-                "little to teach. Train it further."
+                f"less than {alone.short} trained alone ({_tested(behind)}){'' if sure else ', which may be chance'}; "
+                f"it {'has' if sure else 'may have'} little to teach. Train it further."
             )
-            yield Caution("serious" if sure else "note", "Teacher worse than the student alone", text)
+            title = (
+                "Teacher worse than the student alone"
+                if sure
+                else "Teacher not better than the student alone"
+            )
+            yield Caution("serious" if sure else "note", title, text)
 
 
 def unproven_teacher(evidence: Evidence) -> Iterator[Caution]:
@@ -107,13 +113,21 @@ def unproven_teacher(evidence: Evidence) -> Iterator[Caution]:
         ahead = compare(teacher, alone, evidence)
         if ahead.difference is None or ahead.difference < 0 or outcome(ahead) == "gain":
             continue  # one that is worse is told by `weak_teacher`
-        between = " to ".join(fixed(points(end)) for end in ahead.interval) if ahead.interval else "unknown"
         text = (
             f"{teacher.short} is not shown to be better than {alone.short} alone "
-            f"(+{fixed(points(ahead.difference))} Dice points, 95 % CI {between}). It may have nothing to teach; put "
+            f"(+{fixed(points(ahead.difference))} Dice points, {_tested(ahead)}). It may have nothing to teach; put "
             "no methods in order by what they make of it."
         )
         yield Caution("note", "Teacher not shown to be better", text)
+
+
+def _tested(result: Paired) -> str:
+    """ "95 % CI 2.0 to 15.5, p = 0.078": both have to agree."""
+    if result.interval is None:
+        return "too few cases for a test"
+    between = " to ".join(fixed(points(end)) for end in result.interval)
+    p = judging_p(result)
+    return f"95 % CI {between}" + (f", {p_value(p)}" if p is not None else "")
 
 
 def still_rising(evidence: Evidence) -> Iterator[Caution]:

@@ -1,4 +1,4 @@
-"""Calibration and lesion detection of a model as the exports give them: by run, then mean and spread over seeds."""
+"""Calibration and lesion detection of a model as the exports give them: by seed, then mean and spread."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from segdistill.evaluation.lesions import Detection, detection
 from segdistill.report.evidence import Evidence, Model
 from segdistill.report.exports.figure import Figure, defined
 from segdistill.report.scores import mean, spread
-from segdistill.report.tables.calibration import FIGURES, by_seed, calibrated
-from segdistill.report.tables.lesions import rows_of, sizes
+from segdistill.report.tables.calibration import FIGURES, by_round, calibrated
+from segdistill.report.tables.lesions import rounds, sizes
 
 LESIONS: dict[str, Callable[[Detection, int], float | None]] = {
     "recall": lambda one, _: one.recall,
@@ -28,7 +28,7 @@ def calibration(model: Model, evidence: Evidence) -> dict[str, Figure]:
         return {}
     cases = evidence.cases_of(model)
     return {
-        name: _figure(by_seed(model, cases, value), len(cases)) for name, (_, value, *_) in FIGURES.items()
+        name: _figure(by_round(model, cases, value), len(cases)) for name, (_, value, *_) in FIGURES.items()
     }
 
 
@@ -37,13 +37,13 @@ def lesions(model: Model, evidence: Evidence) -> list[tuple[float, float, int, d
     them, then of each third of the reference lesions, where they part into thirds. Empty where no run tells.
     """
     cases, edges = evidence.cases_of(model), sizes(evidence)
-    runs = [rows_of(run, cases) for run in model.evaluated if run.lesions]
+    every = rounds(model, cases)
     ranges = [(0.0, float("inf")), *(itertools.pairwise(edges) if len(edges) > 2 else ())]
     found = []
-    for low, high in ranges if runs else ():
-        seeds = [detection(rows, low, high) for rows in runs]
+    for low, high in ranges if every else ():
+        seeds = [detection(rows, low, high) for _, rows in every]
         figures = {
-            name: _figure([value(one, len(cases)) for one in seeds], seeds[0].lesions)
+            name: _figure([value(one, n) for one, (n, _) in zip(seeds, every, strict=True)], seeds[0].lesions)
             for name, value in LESIONS.items()
         }
         found.append((low, high, seeds[0].lesions, figures))

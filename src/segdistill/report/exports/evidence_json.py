@@ -107,7 +107,7 @@ def _model(model: Model, evidence: Evidence, names: tuple[str, ...]) -> ModelRow
             "network": model.network,
             "method": model.method,
             "runs": [run.name for run in model.runs],
-            "seeds": [run.seed for run in model.evaluated],
+            "seeds": [runs[0].seed for runs in model.repetitions],
             "cases": list(evidence.cases_of(model)) if scored else [],
             "evidence": scored and not evidence.tainted(model),
             "metrics": values(),

@@ -35,9 +35,14 @@ class Value(Part):
     """A metric over the cases that count: seeds averaged within each case first."""
 
     mean: Number
-    spread: Annotated[Number, Field(description="standard deviation of the seeds' means; null with one seed")]
+    spread: Annotated[
+        Number, Field(description="standard deviation of the means in `by_seed`; null with one")
+    ]
     by_seed: Annotated[
-        list[Number], Field(description="one mean a run, in the order of the model's runs that were scored")
+        list[Number],
+        Field(
+            description="one mean a seed, or a fold of cross-validation with one seed; in the order of `seeds`"
+        ),
     ]
     n: Annotated[int, Field(ge=0, description="cases that have a value")]
 

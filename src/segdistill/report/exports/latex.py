@@ -90,8 +90,9 @@ def _row(cells: Sequence[str]) -> str:
 
 def _name(model: Model) -> str:
     tag, _, rest = model.short.partition(" ")
-    told = f"{tag}: {model.network}" + (f", {rest.strip('()')}" if rest else "")
-    return escaped(told)
+    whole = rest.startswith("(") and rest.endswith(")")
+    told = rest[1:-1] if whole else rest
+    return escaped(f"{tag}: {model.network}" + (f", {told}" if told else ""))
 
 
 def _sizes(model: Model) -> list[str]:
@@ -169,8 +170,11 @@ def _caption(evidence: Evidence) -> str:
     )
     tolerance = next((run.tolerance for run in evidence.runs if run.tolerance is not None), None)
     forgiven = f" (tolerance {tolerance:g} mm)" if tolerance is not None else ""
-    seeds = {len(model.evaluated) for model in evidence.models if model.role != "teacher" and model.evaluated}
-    over = f" over {count(next(iter(seeds)), 'seed')} of each student" if len(seeds) == 1 else " over seeds"
+    seeds = {
+        len(model.repetitions) for model in evidence.models if model.role != "teacher" and model.evaluated
+    }
+    of_each = f" over {next(iter(seeds), 0)} {evidence.over} of each student"
+    over = of_each if len(seeds) == 1 else f" over {evidence.over}"
     parts = [
         f"Results{f' on {name}' if name else ''}: means over {cases} and the foreground classes",
         f", \u00b1 standard deviation{over}. " if seeds - {1} else ", one seed. ",

@@ -1,11 +1,13 @@
-"""Tables for a spreadsheet or a script: models.csv, a row a model; cases.csv, a row a run, case and class."""
+"""Tables for a spreadsheet or a script: models.csv, a row a model; cases.csv, a row a run, case and class.
+
+Names come from files. One that a spreadsheet would take for a formula has an apostrophe before it (see `_harmless`).
+"""
 
 from __future__ import annotations
 
 import csv
 import io
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from segdistill.report.evidence import Evidence, Model
 from segdistill.report.exports.beyond_overlap import LESIONS, calibration, lesions
@@ -14,6 +16,7 @@ from segdistill.report.scores import Scores, mean
 from segdistill.report.tables.calibration import FIGURES
 
 Cell = str | int | float | None
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # how text begins that a spreadsheet runs
 
 
 def models(evidence: Evidence) -> str:
@@ -96,9 +99,20 @@ def _whole(value: float | None) -> int | None:
     return None if number is None else int(number)
 
 
-def _text(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+def _harmless(cell: Cell) -> Cell:
+    """A name that begins like a formula (`=`, `+`, `-`, `@`, a tab, a line's end) with `'` before it; numbers stay.
+
+    A case named `=cmd|' /C calc'!A0` would else be run by the spreadsheet that opens the table. A carriage return,
+    which would tear the row apart, becomes a space.
+    """
+    if not isinstance(cell, str):
+        return cell
+    return ("'" if cell.startswith(FORMULA) else "") + cell.replace("\r", " ")
+
+
+def _text(header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(header)
-    writer.writerows(rows)
+    writer.writerows([_harmless(cell) for cell in row] for row in rows)
     return file.getvalue()

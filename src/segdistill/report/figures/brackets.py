@@ -10,6 +10,8 @@ from matplotlib.patches import Patch
 from segdistill.report.comparisons import ALONE, TEACHER, Compared, comparisons
 from segdistill.report.evidence import Evidence, Model
 from segdistill.report.figures.beside import called
+from segdistill.report.figures.fitted import fitted, longest
+from segdistill.report.figures.names import names_of
 from segdistill.report.figures.style import (
     COLOURS,
     INK,
@@ -27,6 +29,8 @@ from segdistill.report.words import fixed, p_value
 TITLE = "Mean Dice and what tests say of it"
 HATCHES = {"teacher": "", "alone": "///", "distilled": "xx"}  # to be told apart without colour
 MOST = 6  # brackets; with more, those to the teachers are left out
+NARROW, WIDE = 62.0, 84.0  # points from bar to bar, by how wide the names are
+LETTERS = 8.5
 
 
 def draw(evidence: Evidence) -> Figure | Missing:
@@ -46,7 +50,12 @@ def draw(evidence: Evidence) -> Figure | Missing:
     step = 0.085 * max(*tops, 1.0)
     heights = _heights(spans, tops, step)
     top = max(heights.values()) + step
-    with drawn(max(4.6, 1.6 + 0.86 * len(models)), 3.7 + 0.13 * len(tests)) as (canvas, (axes,)):
+    names = names_of(models)
+    pitch = min(max(NARROW, *(6 + longest(names.of(m), LETTERS) for m in models)), WIDE)
+    under = [fitted(names.of(m), pitch - 6, LETTERS) for m in models]
+    deep = 0.14 * max(name.count("\n") for name in under)
+    wide = max(4.6, 1.6 + pitch / 72 * len(models))
+    with drawn(wide, 3.7 + 0.13 * len(tests) + deep) as (canvas, (axes,)):
         for k, (model, mean, spread) in enumerate(zip(models, means, spreads, strict=True)):
             bar = axes.bar(k, mean, 0.66, color=COLOURS[model.role], alpha=0.85, edgecolor=PAPER)
             bar.patches[0].set_hatch(HATCHES[model.role])
@@ -58,13 +67,15 @@ def draw(evidence: Evidence) -> Figure | Missing:
         for one in tests:
             _bracket(axes, spans[id(one)], heights[id(one)], step, _words(one))
         axes.set_ylim(0, top)
-        ticks = [tick for tick in axes.get_yticks() if tick <= min(100, max(tops))]
+        ticks = [tick for tick in axes.get_yticks() if 0 <= tick <= min(100, max(tops))]
         axes.set_yticks(ticks)
         axes.spines["left"].set_bounds(0, ticks[-1])
-        axes.set_xticks(range(len(models)), [_name(m) for m in models], fontsize=8.5)
+        axes.set_xticks(range(len(models)), under, fontsize=LETTERS)
         axes.set_xlim(-0.6, len(models) - 0.4)
         axes.tick_params(axis="x", length=0)
         axes.set_ylabel("Dice (%)", y=0.45)
+        if names.common:
+            axes.set_xlabel(f"Distilled students: {names.common} \u2026")
         axes.grid(True, axis="y")
         axes.set_axisbelow(True)
         roles = [role for role in NAMES if any(m.role == role for m in models)]
@@ -79,9 +90,10 @@ def draw(evidence: Evidence) -> Figure | Missing:
         return Figure(
             "brackets",
             TITLE,
-            f"Means over {evidence.noun}s, error bars the standard deviation over seeds. A bracket is a paired t-test "
-            f"over cases{f', its p-value {adjusted}' if adjusted else ''}; solid where the difference is settled (a "
-            f"gain or a loss), dashed where chance alone may explain it.{legend(evidence.tainted(m) for m in models)}",
+            f"Means over {evidence.noun}s, error bars the standard deviation over {evidence.over}. A bracket is a "
+            f"paired t-test over cases{f', its p-value {adjusted}' if adjusted else ''}; solid where the difference is "
+            "settled (a gain or a loss), dashed where chance alone may explain it."
+            f"{names.said}{legend(evidence.tainted(m) for m in models)}",
             "Bars of the mean Dice: "
             + "; ".join(f"{called(m)} {fixed(mean)} %" for m, mean in zip(models, means, strict=True))
             + ". Tests: "
@@ -135,8 +147,3 @@ def _bracket(axes: Axes, span: tuple[int, ...], height: float, step: float, word
 def _words(one: Compared) -> tuple[str, bool]:
     """The p-value, and whether the difference is settled."""
     return p_value(one.adjusted if one.adjusted is not None else 1.0), one.outcome in ("gain", "loss")
-
-
-def _name(model: Model) -> str:
-    first, _, rest = model.short.partition(" ")
-    return f"{first} alone" if model.role == "alone" and not rest else f"{first}\n{rest}" if rest else first

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -51,7 +52,12 @@ def draw(costs: Sequence[Mapping[str, Any]]) -> Figure:
         better = "faster" if timed else "of fewer operations"
         axes.set_title(f"{one}\ndiamonds: none is both smaller and {better}; areas: memory of the maps")
         canvas.draw_without_rendering()
-        label_points(axes, names, places, [30.0] * len(names), size=8)
+        strokes = [
+            stroke
+            for (x, y), (further, lower) in itertools.pairwise(steps)
+            for stroke in (((x, y), (further, y)), ((further, y), (further, lower)))
+        ]
+        label_points(axes, names, places, [30.0] * len(names), size=8, strokes=strokes)
         return Figure(
             "cost",
             TITLE,

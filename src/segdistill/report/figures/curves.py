@@ -7,9 +7,13 @@ from functools import partial
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import offset_copy
 
 from segdistill.report.evidence import Comparison, Model
+from segdistill.report.figures.beside import called
+from segdistill.report.figures.fitted import fitted, width
 from segdistill.report.figures.style import COLOURS, CYCLE, INK, LINES, Figure, Missing, as_png, as_svg, drawn
 from segdistill.report.run_folder import Epoch
 from segdistill.report.words import listing
@@ -17,9 +21,18 @@ from segdistill.report.words import listing
 Line = str | tuple[int, tuple[int, ...]]
 Curve = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # epochs, mean, lowest, highest over seeds
 
+LETTERS = 8.5  # of the legends, in points, as are all widths below
+DASH, GAP, APART = 24.0, 7.0, 17.0  # of an entry: its line, the space before its words; between two columns
+BELOW = 34.0  # between the axes and the legend: numbers and what they are of
 
-def draw(comparison: Comparison, number: int = 1) -> Figure | Missing:
-    """The curves of a distilled student, with the validation of the student alone and of the teachers."""
+
+def draw(comparison: Comparison, number: int = 1, which: str = "") -> Figure | Missing:
+    """The curves of a distilled student, with the validation of the student alone and of the teachers.
+
+    Args:
+        number: of the figure, for its file's name.
+        which: a sentence for the caption that says which students are drawn, after a space.
+    """
     student = comparison.student
     title = f"Training of {student.short}"
     terms = dict.fromkeys(name for run in student.runs for epoch in run.epochs for name in epoch.loss)
@@ -32,6 +45,9 @@ def draw(comparison: Comparison, number: int = 1) -> Figure | Missing:
             axes.set_xlabel("Epoch")
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
             axes.grid(True)
+        canvas.draw_without_rendering()
+        for axes in (left, right) if shown else (left,):
+            _legend(canvas, axes)
         scale = "logarithmic" if lowest > 0 else "linear"
         return Figure(
             f"training-{number}",
@@ -43,7 +59,7 @@ def draw(comparison: Comparison, number: int = 1) -> Figure | Missing:
                 else "There was no validation Dice in the logs. "
             )
             + (_leak(student) if shown else "")
-            + "Lines are means over seeds, bands reach from the lowest to the highest seed.",
+            + f"Lines are means over seeds, bands reach from the lowest to the highest seed.{which}",
             f"Training curves of {student.short}: {', '.join(terms)}",
             as_png(canvas),
             as_svg(canvas),
@@ -77,7 +93,6 @@ def _terms(axes: Axes, student: Model, terms: list[str]) -> float:
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axes.yaxis.set_minor_formatter(lambda value, _: "")
-    _legend(axes)
     return lowest
 
 
@@ -90,18 +105,40 @@ def _validation(axes: Axes, comparison: Comparison) -> bool:
         if curve is None:
             continue
         shown = True
-        label = f"{model.short} alone" if model.role == "alone" else model.short
-        width = 1.1 if model.role == "teacher" else 1.8
-        _plot(axes, curve, label, COLOURS[model.role], LINES[number % len(LINES)], width)
-    if shown:
-        _legend(axes)
-    else:
+        thick = 1.1 if model.role == "teacher" else 1.8
+        _plot(axes, curve, called(model), COLOURS[model.role], LINES[number % len(LINES)], thick)
+    if not shown:
         axes.set_axis_off()
     return shown
 
 
-def _legend(axes: Axes) -> None:
-    axes.legend(loc="upper left", bbox_to_anchor=(-0.02, -0.17), ncols=3, fontsize=8.5, handlelength=2.8)
+def _legend(canvas: Canvas, axes: Axes) -> None:
+    """A legend below axes that were laid out: long names in several lines, as many columns as have room, at most 3."""
+    room = 72 * axes.bbox.width / canvas.dpi
+    handles, names = axes.get_legend_handles_labels()
+    names = [fitted(name, room - DASH - GAP, LETTERS) for name in names]
+    wide = [DASH + GAP + max(width(line, LETTERS) for line in name.split("\n")) for name in names]
+    columns = next(number for number in (3, 2, 1) if number == 1 or _together(wide, number) <= room)
+    axes.legend(
+        handles,
+        names,
+        ncols=columns,
+        loc="upper left",
+        bbox_to_anchor=(0, 0),
+        bbox_transform=offset_copy(axes.transAxes, canvas, 0, -BELOW, units="points"),
+        fontsize=LETTERS,
+        borderaxespad=0,
+        borderpad=0,
+        handlelength=DASH / LETTERS,
+        handletextpad=GAP / LETTERS,
+        columnspacing=APART / LETTERS,
+    )
+
+
+def _together(wide: list[float], columns: int) -> float:
+    """The width of entries in so many columns, filled one after the other."""
+    parts = [part for part in np.array_split(np.array(wide), columns) if part.size]
+    return float(sum(part.max() for part in parts) + APART * (len(parts) - 1))
 
 
 def _loss(term: str, epoch: Epoch) -> float | None:
@@ -128,9 +165,9 @@ def _curve(model: Model, value: Callable[[Epoch], float | None]) -> Curve | None
     return np.array(epochs) + 1, table.mean(axis=1), table.min(axis=1), table.max(axis=1)
 
 
-def _plot(axes: Axes, curve: Curve, label: str, colour: str, line: Line, width: float = 1.8) -> None:
+def _plot(axes: Axes, curve: Curve, label: str, colour: str, line: Line, thick: float = 1.8) -> None:
     epochs, middle, low, high = curve
     mark = "o" if len(epochs) == 1 else None
-    axes.plot(epochs, middle, color=colour, linestyle=line, label=label, linewidth=width, marker=mark)
+    axes.plot(epochs, middle, color=colour, linestyle=line, label=label, linewidth=thick, marker=mark)
     if (high > low).any():
         axes.fill_between(epochs, low, high, color=colour, alpha=0.15, linewidth=0)

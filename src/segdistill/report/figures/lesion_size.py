@@ -11,7 +11,7 @@ from segdistill.report.figures.beside import LOOKS, beside, called
 from segdistill.report.figures.style import COLOURS, MARKS, PAPER, Figure, Missing, as_png, as_svg, drawn
 from segdistill.report.leaks import MARK, legend
 from segdistill.report.scores import mean
-from segdistill.report.tables.lesions import names_of_sizes, over_seeds, rows_of, sizes, told
+from segdistill.report.tables.lesions import names_of_sizes, over_seeds, rounds, sizes, told
 from segdistill.report.words import count, fixed
 
 TITLE = "Lesions by size"
@@ -23,8 +23,7 @@ def draw(evidence: Evidence) -> Figure | Missing:
     if not models or len(edges) < 3:
         return Missing(TITLE, "no run here was looked at lesion by lesion, or all lesions are of one size")
     parts = list(itertools.pairwise(edges))
-    run = next(run for run in models[0].evaluated if run.lesions)
-    rows = rows_of(run, evidence.cases_of(models[0]))
+    rows = rounds(models[0], evidence.cases_of(models[0]))[0][1]
     numbers = [detection(rows, low, high).lesions for low, high in parts]
     panels: list[tuple[str, Callable[[Detection], float | None]]] = [
         ("Recall (% of the lesions)", lambda one: one.recall),

@@ -35,7 +35,7 @@ from segdistill.report.figures.style import (
 from segdistill.report.run_folder import RunRecord
 from segdistill.report.words import fixed, listing, points
 
-TITLE = "Cases"
+TITLE = "Pictures of cases"
 BLACK, LIGHT = "#0b0e12", "#e8ecf1"
 CLASS_COLOURS = (ORANGE, SKY, YELLOW, PURPLE, GREEN, VERMILION, BLUE)
 MOST_CHANNELS = 4

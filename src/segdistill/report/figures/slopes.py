@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from segdistill.report.evidence import Evidence
+from segdistill.report.figures.fitted import fitted
+from segdistill.report.figures.names import names_of
+from segdistill.report.figures.one_by_one import one_by_one
 from segdistill.report.figures.style import (
     BLUE,
     INK,
@@ -19,17 +22,15 @@ from segdistill.report.scores import mean
 from segdistill.report.words import count
 
 TITLE = "Case by case"
-MOST = 6  # panels
+LETTERS = 10.5
+BESIDE = 0.7  # inches of a panel's width that its axis takes
 
 
 def draw(evidence: Evidence) -> Figure | Missing:
     """The figure; `Missing` where no distilled student has a student alone to compare with."""
-    pairs = [
-        (c.student, c.alone)
-        for c in evidence.comparisons
-        if c.alone and c.alone.evaluated and c.student.evaluated
-    ]
-    pairs = sorted(pairs, key=lambda pair: evidence.dice(pair[0]), reverse=True)[:MOST]
+    able = [c for c in evidence.comparisons if c.alone and c.alone.evaluated and c.student.evaluated]
+    chosen, which = one_by_one(evidence, able)
+    pairs = [(c.student, c.alone) for c in chosen if c.alone]
     if not pairs:
         return Missing(
             TITLE, "no distilled student has an evaluated run of the same network trained alone beside it"
@@ -37,7 +38,10 @@ def draw(evidence: Evidence) -> Figure | Missing:
     columns = min(len(pairs), 3)
     rows = -(-len(pairs) // columns)
     told = []
-    with drawn(max(2.6 * columns, 3.4), 3.9 * rows, rows, columns) as (canvas, panels):
+    names = names_of(student for student, _ in pairs)
+    wide = max(2.6 * columns, 3.4)
+    room = 72 * (wide / columns - BESIDE)
+    with drawn(wide, 3.9 * rows, rows, columns) as (canvas, panels):
         for axes in panels[len(pairs) :]:
             axes.set_visible(False)
         for axes, (student, alone) in zip(panels, pairs, strict=False):
@@ -73,14 +77,15 @@ def draw(evidence: Evidence) -> Figure | Missing:
                 [0, 1], [f"{alone.short} alone" if " " not in alone.short else "alone", "distilled"]
             )
             mark = MARK * evidence.tainted(student, alone)
-            axes.set_title(f"{student.short}{mark}\n{better} of {len(both)} better", linespacing=1.4)
+            title = fitted(names.of(student) + mark, room, LETTERS)
+            axes.set_title(f"{title}\n{better} of {len(both)} better", fontsize=LETTERS, linespacing=1.3)
             axes.grid(True, axis="y")
             axes.set_ylabel("Dice (%)")
         return Figure(
             "case-by-case",
             TITLE,
             f"Each line is a {evidence.noun}, its seeds averaged. Solid blue: better when distilled; dashed orange: "
-            f"worse; black: the mean.{legend(evidence.tainted(*pair) for pair in pairs)}",
+            f"worse; thick line: the mean.{which}{names.said}{legend(evidence.tainted(*pair) for pair in pairs)}",
             "Paired slopes of Dice. " + "; ".join(told),
             as_png(canvas),
             as_svg(canvas),

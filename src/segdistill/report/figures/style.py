@@ -14,9 +14,11 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Canvas
 
-INK, PAPER = "#1d2733", "#fdfefe"  # in the page these two and BLUE become its own colours, light or dark
+# In the page INK, PAPER, BLUE and OPEN become its own colours, light or dark.
+INK, PAPER = "#1d2733", "#fdfefe"
 BLUE, GREEN, VERMILION, ORANGE = "#0072B2", "#009E73", "#D55E00", "#E69F00"
 SKY, PURPLE, YELLOW = "#56B4E9", "#CC79A7", "#F0E442"
+OPEN = "#8a6100"  # of what is not settled, as in the page: for thin lines on paper, orange is too pale
 CYCLE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
 
 COLOURS = {"teacher": BLUE, "alone": GREEN, "distilled": VERMILION}
@@ -111,9 +113,12 @@ def for_page(figure: Figure) -> str:
     text = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{figure.name}-", text)
     text = text.replace("font-family: sans-serif", "font-family: inherit")
     text = (
-        text.replace(INK, "currentColor").replace(PAPER, "var(--paper)").replace(BLUE.lower(), "var(--blue)")
+        text.replace(INK, "currentColor")
+        .replace(PAPER, "var(--paper)")
+        .replace(BLUE.lower(), "var(--blue)")
+        .replace(OPEN, "var(--open)")
     )
     head, end, rest = text.partition(">")
     width = re.search(r' width="([0-9.]+)pt"', head)
     head = re.sub(r' (width|height)="[^"]*"', "", head)
-    return f'{head} style="max-width: {float(width[1]) / 72 if width else 7:.2f}in"{end}{rest}'
+    return f'{head} style="--wide: {float(width[1]) / 72 if width else 7:.2f}in"{end}{rest}'

@@ -28,10 +28,12 @@ def calibrated(model: Model) -> bool:
     return any(run.calibration for run in model.evaluated)
 
 
-def by_seed(model: Model, cases: Sequence[str], figure: Figure) -> list[float]:
-    """Of each run that tells, the mean of a figure over those of the cases that have it."""
-    told = [run.calibration for run in model.evaluated if run.calibration]
-    return [mean([figure(run[case]) for case in cases if case in run]) for run in told]
+def by_round(model: Model, cases: Sequence[str], figure: Figure) -> list[float]:
+    """Of each round (a seed, with all of its folds) that tells, the mean of a figure over those of the cases."""
+    told = [[run.calibration for run in runs if run.calibration] for runs in model.rounds]
+    return [
+        mean([figure(run[case]) for run in runs for case in cases if case in run]) for runs in told if runs
+    ]
 
 
 def reliability(model: Model, cases: Sequence[str]) -> Bins:
@@ -61,9 +63,10 @@ def tabulate(evidence: Evidence) -> Table | None:
         (Column("Model", numeric=False), *(Column(title, best="\u2193") for title, *_ in FIGURES.values())),
         tuple(groups),
         (
-            f"Means over {over}; \u00b1 is the standard deviation over seeds. ECE: expected calibration error of the "
-            f"likeliest class, {BINS} equal bins, percent; Brier: 0 to 2. Both over voxels within {MARGIN_MM:g} mm "
-            "of prediction or reference; \u201cimage\u201d: over all voxels, most of which are background.",
+            f"Means over {over}; \u00b1 is the standard deviation over {evidence.over}. ECE: expected calibration "
+            f"error of the likeliest class, {BINS} equal bins, percent; Brier: 0 to 2. Both over voxels within "
+            f"{MARGIN_MM:g} mm of prediction or reference; \u201cimage\u201d: over all voxels, most of which are "
+            "background.",
             *note(evidence.tainted(m) for m in shown),
         ),
     )
@@ -73,7 +76,7 @@ def _cells(m: Model, evidence: Evidence) -> tuple[Cell, ...]:
     names, mark = evidence.cases_of(m), MARK * evidence.tainted(m)
     cells = [model_name(m, evidence)]
     for _, figure, scale, digits in FIGURES.values():
-        seeds = by_seed(m, names, figure)
+        seeds = by_round(m, names, figure)
         value, over = mean(seeds), spread(seeds)
         extra = f"\u00b1 {fixed(scale * over, digits)}" if over is not None else ""
         known = value == value

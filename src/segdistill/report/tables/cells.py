@@ -18,11 +18,12 @@ def model_name(m: Model, evidence: Evidence) -> Cell:
         taught += dict.fromkeys(
             one.name for run in m.runs for one in evidence.missing_teachers.get(run.name, ())
         )
-        remarks.append(m.method + (f" from {listing(taught)}" if taught else ""))
+        variant = f" ({m.variant})" if m.variant else ""
+        remarks.append(m.method + variant + (f" from {listing(taught)}" if taught else ""))
         if m.run.learning:
             remarks.append(f"beside {listing(m.run.learning)}")
-    elif " " in m.short:
-        remarks.append(m.short.split(" ", 1)[1].strip("()"))
+    elif m.variant:
+        remarks.append(m.variant)
     remarks.append(m.repeats.replace(" ", "\u00a0") if m.evaluated else "not evaluated")
     return Cell(f"{tag}: {m.network}", ", ".join(remarks))
 
@@ -40,7 +41,7 @@ def size(m: Model) -> tuple[Cell, Cell, Cell]:
 
 
 def score(m: Model, evidence: Evidence, metric: str, scale: float, name: str | None = None) -> Cell:
-    """The mean of a metric over the cases, its spread over seeds in small; of one class or of all."""
+    """The mean of a metric over the cases, its spread over repetitions in small; of one class or of all."""
     names = evidence.cases_of(m)
     value, over_seeds = m.mean(metric, names, name), m.spread(metric, names, name)
     extra = f"\u00b1 {fixed(scale * over_seeds)}" if over_seeds is not None else ""

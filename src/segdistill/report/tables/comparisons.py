@@ -26,8 +26,8 @@ def tabulate(evidence: Evidence) -> Table | None:
         Column("Holm p"),
         Column("Effect size d"),
         Column("Cases"),
-        Column("Seeds"),
-        Column("Seeds agreeing"),
+        Column("Runs"),
+        Column("Runs agreeing"),
         Column("Seeds p"),
     )
     groups = []
@@ -41,13 +41,14 @@ def tabulate(evidence: Evidence) -> Table | None:
         columns,
         tuple(groups),
         (
-            "In Dice points, paired by case with the seeds averaged first; bootstrap interval (BCa), two-sided tests. "
+            "In Dice points, paired by case with seeds averaged first; bootstrap interval (BCa), two-sided tests. "
             "Holm p: the t-test\u2019s p-value (the signed-rank test\u2019s where that is undefined), adjusted for the "
             "family. A gain or a loss is one with a Holm p below 0.05 and an interval that leaves out 0. d: "
-            "Cohen\u2019s d, the mean of the differences over their standard deviation. Seeds: 3 : 1 is three of the "
-            "student and one of the other; agreeing: how many of the student\u2019s runs have a difference of the sign "
-            "of the whole; p: of a t-test over the runs, paired by seed. It says what training again may change, the "
-            "others what other cases may; of three runs it settles little.",
+            "Cohen\u2019s d, the mean of the differences over their standard deviation. Runs: 3 : 1 is three of the "
+            "student and one of the other; agreeing: how many of the student\u2019s seeds or folds have a difference "
+            "of the sign of the whole. Seeds p: of a t-test over seeds, paired by seed, where both were trained three "
+            "times or more. It says what training again may change, the others what other cases may; of three it "
+            "settles little.",
             *note(one.tainted for one in every),
         ),
     )

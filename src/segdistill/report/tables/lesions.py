@@ -9,7 +9,6 @@ from functools import lru_cache
 from segdistill.evaluation.lesions import LEAST_IOU, Detection, LesionRow, detection, terciles
 from segdistill.report.evidence import Evidence, Model
 from segdistill.report.leaks import MARK, note
-from segdistill.report.run_folder import RunRecord
 from segdistill.report.scores import mean, spread
 from segdistill.report.tables.cells import model_name
 from segdistill.report.tables.table import ROLES, Cell, Column, Group, Row, Table
@@ -23,9 +22,15 @@ def told(model: Model) -> bool:
     return any(run.lesions for run in model.evaluated)
 
 
-def rows_of(run: RunRecord, cases: Sequence[str]) -> list[LesionRow]:
-    """The rows of these cases."""
-    return [row for case in cases for row in run.lesions.get(case, ())]
+def rounds(model: Model, cases: Sequence[str]) -> list[tuple[int, list[LesionRow]]]:
+    """Of each round (a seed, with all of its folds) how many of the cases it was looked at in, and their lesions."""
+    found = []
+    for runs in model.rounds:
+        rows = {case: run.lesions[case] for run in runs for case in cases if case in run.lesions}
+        if any(run.lesions for run in runs):
+            looked_at = {case for run in runs if run.scores for case in run.scores.cases}.intersection(cases)
+            found.append((len(looked_at), [row for each in rows.values() for row in each]))
+    return found
 
 
 @lru_cache(maxsize=2)
@@ -41,15 +46,15 @@ def sizes(evidence: Evidence) -> tuple[float, ...]:
 def over_seeds(
     model: Model, cases: Sequence[str], value: Callable[[Detection], float | None], low: float, high: float
 ) -> list[float | None]:
-    """A figure of each run, over lesions larger than `low` and at most `high`."""
-    return [value(detection(rows_of(run, cases), low, high)) for run in model.evaluated if run.lesions]
+    """A figure of each round, over lesions larger than `low` and at most `high`."""
+    return [value(detection(rows, low, high)) for _, rows in rounds(model, cases)]
 
 
 def tabulate(evidence: Evidence) -> Table | None:
     """Recall, false alarms and F1, also by size; None where no run tells, or no case has a lesion."""
     shown = [m for m in evidence.models if told(m)]
     edges = sizes(evidence)
-    everything = [detection(rows_of(run, evidence.cases_of(m))) for m in shown for run in m.evaluated]
+    everything = [detection(rows) for m in shown for _, rows in rounds(m, evidence.cases_of(m))]
     if not any(one.lesions for one in everything):
         return None
     parts = PARTS[len(edges) - 1]
@@ -73,8 +78,8 @@ def tabulate(evidence: Evidence) -> Table | None:
         tuple(groups),
         (
             "In percent but for counts, over the lesions of all cases and classes together; \u00b1 is the standard "
-            "deviation over seeds. A lesion is a connected part of the reference (full connectivity), found where one "
-            f"of the prediction has an IoU above {LEAST_IOU:g} with it. Lesion Dice: 0 where it was missed.",
+            f"deviation over {evidence.over}. A lesion is a connected part of the reference (full connectivity), found "
+            f"where one of the prediction has an IoU above {LEAST_IOU:g} with it. Lesion Dice: 0 where it was missed.",
             *_about_sizes(edges),
             *note(evidence.tainted(m) for m in shown),
         ),
@@ -111,8 +116,8 @@ def _short(volume: float) -> str:
 
 def _cells(m: Model, evidence: Evidence, edges: Sequence[float]) -> tuple[Cell, ...]:
     names, mark = evidence.cases_of(m), MARK * evidence.tainted(m)
-    whole = [detection(rows_of(run, names)) for run in m.evaluated if run.lesions]
-    cases = max(len(names), 1)
+    every = rounds(m, names)
+    whole = [detection(rows) for _, rows in every]
 
     def cell(values: Sequence[float | None], scale: float = 100) -> Cell:
         value, over = mean(values), spread(values)
@@ -125,7 +130,7 @@ def _cells(m: Model, evidence: Evidence, edges: Sequence[float]) -> tuple[Cell, 
         model_name(m, evidence),
         Cell(str(lesions), key=lesions),
         cell([one.recall for one in whole]),
-        cell([one.false_positives / cases for one in whole], 1),
+        cell([one.false_positives / max(cases, 1) for one, (cases, _) in zip(whole, every, strict=True)], 1),
         cell([one.dice for one in whole]),
         cell([one.f1 for one in whole]),
     ]

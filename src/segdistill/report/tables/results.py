@@ -45,9 +45,9 @@ def tabulate(evidence: Evidence) -> Table:
         tuple(groups),
         (
             f"Means over {cases} and over the foreground classes, in percent for Dice, mIoU and NSD (surface "
-            f"Dice{nsd}); \u00b1 is the standard deviation over seeds. A case without reference and "
-            "prediction of a class is left out of that class. Where the image has no scale, a pixel counts "
-            "as 1 mm.",
+            f"Dice{nsd}); \u00b1 is the standard deviation over {evidence.over}. A case without reference and "
+            "prediction of a class is left out of that class, unless another run sees something there: then it counts "
+            "as right. Where the image has no scale, a pixel counts as 1 mm.",
             "GMACs: multiplications and additions of every layer for one input, in pairs. thop: as that tool "
             "counts them, which is what papers print as GFLOPs.",
             *note(evidence.tainted(m) for m in evidence.models),
