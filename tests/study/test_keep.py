@@ -116,7 +116,7 @@ def test_where_the_networks_look_is_shown_on_request(done: StudyFolder, tmp_path
     text = report(
         StudyFolder.open(tmp_path / "kept"), tmp_path / "again", shown=Shown(grad_cam=True)
     ).page.read_text()
-    assert "<b>Grad-CAM</b> is left out" in text, "kept runs have no checkpoints"
+    assert "Grad-CAM" in text and "left out" in text, "kept runs have no checkpoints"
 
 
 def test_runs_on_named_images_are_taken_over_with_their_teachers(
