@@ -69,8 +69,8 @@ def tune(
         look: is told after each trial how many are done, its Dice and the best.
 
     Raises:
-        SegdistillError: Optuna is not installed, no validation, another process is at it, another recipe before, or
-            every trial failed.
+        SegdistillError: Optuna is not installed, no validation, another process is at it, another recipe before, the
+            recipe's own settings fail, or too many trials do.
     """
     optuna: Any = _optuna()
     if trials < 1:
@@ -92,7 +92,7 @@ def tune(
             seed=recipe.train.seed + len(study.trials), n_startup_trials=max(4, trials // 3)
         )
         _enqueue(study, alone, optuna)
-        while len(_made(study, optuna)) < trials:
+        while len(_made(study, optuna)) < trials or _of_recipe(_made(study, optuna)) is None:
             trial = study.ask()
             settings = _settings(trial, alone, affine)
             trial.set_user_attr("settings", settings)
@@ -121,7 +121,7 @@ def _enqueue(study: Any, alone: Recipe, optuna: Any) -> None:
         study.tell(trial.number, state=states.FAIL)
     waiting = study.get_trials(states=(states.COMPLETE, states.WAITING))
     again = [trial for trial in killed if "place" in trial.user_attrs]
-    if not any(trial.user_attrs.get("own") for trial in (*waiting, *again)):
+    if _of_recipe([*waiting, *again]) is None:
         study.enqueue_trial(_own(alone), user_attrs={"own": True})
     for trial in again:
         study.enqueue_trial(trial.params, user_attrs=trial.user_attrs)
@@ -178,11 +178,14 @@ def _made(study: Any, optuna: Any) -> list[Any]:
     return list(study.get_trials(states=(optuna.trial.TrialState.COMPLETE,)))
 
 
+def _of_recipe(trials: list[Any]) -> Any:
+    """The trial with the recipe's own settings; None before it was made."""
+    return next((one for one in trials if one.user_attrs.get("own")), None)
+
+
 def _kept(study: Any, optuna: Any, alone: Recipe, out: Path) -> Tuned:
     made = _made(study, optuna)
-    if not made:
-        raise SegdistillError("every trial failed; see the logs in trials/")
-    best, before = study.best_trial, next(one for one in made if one.user_attrs.get("own"))
+    best, before = study.best_trial, _of_recipe(made)
     told = {"trials": len(made), "best": round(best.value, 5), "before": round(before.value, 5)}
     whose = {"student": alone.student, "data": Path(alone.data.path or "").name, "epochs": alone.train.epochs}
     settings = {
