@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import json
 import shutil
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
@@ -14,11 +15,13 @@ from PIL import Image
 
 from segdistill.data import open_dataset
 from segdistill.errors import SegdistillError
+from segdistill.report import build
 from segdistill.report.figures import Figure, Missing, bubble, curves, differences, overlays, slopes
 from segdistill.report.figures.pictures import find_dataset, find_prediction, read_picture
 from segdistill.report.figures.style import CYCLE, MARKS, for_page
 from segdistill.report.gather import gather
 from segdistill.report.run_folder import read_run
+from segdistill.report.shown import Shown
 
 
 def test_figures_of_lines_are_vector_and_pixels_and_name_the_models(study: list[Path]) -> None:
@@ -167,3 +170,23 @@ def test_photographs_are_shown_in_colour(make_run: Callable[..., Path], tmp_path
 
 def test_a_case_name_cannot_lead_out_of_the_predictions(study: list[Path]) -> None:
     assert find_prediction(read_run(study[-1]), "../../data/labelsTr/case_09") is None
+
+
+def test_pictures_stay_where_images_and_masks_are_gone(study: list[Path], tmp_path: Path) -> None:
+    """But not those of other answers."""
+    first = build(study, tmp_path / "report").page
+    assert first.read_text().count("data:image/png") == 3
+    for run in study:
+        shutil.rmtree(run / "predictions")
+    assert build(study, tmp_path / "report").page.read_text().count("data:image/png") == 3
+    assert "Median case" in (tmp_path / "report" / "report.md").read_text()
+    assert "data:image/png" not in build(study, tmp_path / "elsewhere").page.read_text()
+    assert (
+        "data:image/png" not in build(study, tmp_path / "report", shown=Shown(images=False)).page.read_text()
+    )
+    for run in study:
+        metrics = json.loads((run / "metrics.json").read_text())
+        for row in metrics["cases"]:
+            row["dice"] *= 0.9
+        (run / "metrics.json").write_text(json.dumps(metrics))
+    assert "data:image/png" not in build(study, tmp_path / "report").page.read_text()

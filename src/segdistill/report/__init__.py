@@ -57,7 +57,7 @@ def build(
     for comparison in evidence.comparisons:
         if comparison.alone is None:
             baseline.write_recipe(comparison.student, out)
-    page.write_figures(content, out / "figures")
+    page.write_figures(content, evidence, out / "figures")
     write_text(out / "report.md", markdown.render(content))
     write_text(out / "report.html", html.render(content))
     said = " ".join(filter(None, (content.overall, content.verdicts[0].sentence)))

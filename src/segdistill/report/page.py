@@ -18,6 +18,7 @@ from segdistill.report.figures import (
     bubble,
     curves,
     differences,
+    kept,
     lesion_size,
     overlays,
     reliability,
@@ -144,7 +145,7 @@ def compose(
     trained = [c for c in evidence.comparisons if c.student.evaluated or c.student.run.epochs]
     followed, which = one_by_one(evidence, trained)
     verdicts = verdict.conclude(evidence, out)
-    pictures = _pictures(evidence, head, shown)
+    pictures = _pictures(evidence, head, shown, out)
     partial = about.unfinished() if about else None
     many = head is not None and len(head.student.cases) > FEW
     worst = cases.tabulate(head, evidence, WORST if many else None) if head else None
@@ -183,8 +184,10 @@ def compose(
     )
 
 
-def write_figures(page: Page, folder: Path) -> None:
+def write_figures(page: Page, evidence: Evidence, folder: Path) -> None:
     """Write every figure as PNG, and as SVG where it is one of lines."""
+    if evidence.headline is not None and not isinstance(page.overlays, Missing):
+        kept.write(folder, page.overlays, evidence.headline.student)
     for figure in page.figures:
         with replacing(folder / f"{figure.name}.png") as temporary:
             temporary.write_bytes(figure.png)
@@ -192,13 +195,18 @@ def write_figures(page: Page, folder: Path) -> None:
             write_text(folder / f"{figure.name}.svg", figure.svg)
 
 
-def _pictures(evidence: Evidence, head: Comparison | None, shown: Shown) -> tuple[Figure, ...] | Missing:
+def _pictures(
+    evidence: Evidence, head: Comparison | None, shown: Shown, out: Path
+) -> tuple[Figure, ...] | Missing:
     if not shown.images:
         return Missing(overlays.TITLE, "the images are not to be shown")
     if head is None:
         return Missing(overlays.TITLE, "no distilled student was evaluated")
     found = overlays.draw(evidence, head, shown.cases)
-    return found if isinstance(found, Missing) else tuple(found)
+    if isinstance(found, Missing):
+        before = () if shown.cases else kept.read(out / "figures", head.student)
+        return before or found
+    return tuple(found)
 
 
 def _explained(evidence: Evidence, head: Comparison | None, shown: Shown) -> Figure | Missing:
