@@ -435,3 +435,19 @@ def test_seeds_that_do_not_agree_on_a_loss(make_run: Callable[..., Path], tmp_pa
     assert "S1 m (p = 0.3" in few["Not settled over seeds"].text
     sure = found([*alone, *runs("c", "distilled", (0.70, 0.6001, 0.65))])
     assert not {"Seeds disagree", "Not settled over seeds"} & set(sure)
+
+
+def test_runs_agree_with_what_is_said_of_all_of_them(
+    make_run: Callable[..., Path], scores: Any, tmp_path: Path
+) -> None:
+    """The third seed of the student alone, which has no counterpart, turns the sign."""
+    runs = []
+    for seed, (alone, taught) in enumerate(((0.7, 0.69), (0.7, 0.68), (0.6, None))):
+        for role, dice in (("alone", alone), ("distilled", taught)):
+            if dice is not None:
+                table = {case: {"anterior": dice} for case in CASES}
+                path = tmp_path / f"{role}_{seed}"
+                runs.append(make_run(path, kind=role, network="unet", seed=seed, scores=table, method="m"))
+    (one,) = (one for one in comparisons(gather(runs)) if one.question == ALONE)
+    assert one.test.difference == pytest.approx(0.685 - 2 / 3) and one.repeated is not None
+    assert one.repeated.differences == pytest.approx((-0.01, -0.02)) and one.repeated.agreeing == 0

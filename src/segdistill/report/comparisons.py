@@ -85,7 +85,12 @@ def repeated(one: Model, other: Model, evidence: Evidence, metric: str = "dice")
         found = mean([a - b for a, b in pairs if a is not None and b is not None])
         differences += [found] if found == found else []
     tested = one.over == "seeds" and min(len(one.repetitions), len(other.repetitions)) >= FEWEST
-    return repetitions(differences, tested=tested) if len(differences) > 1 else None
+    if len(differences) < 2:
+        return None
+    every = [model.by_case(metric, cases, classes) for model in (one, other)]
+    both = [(every[0][case], every[1][case]) for case in cases]
+    whole = mean([a - b for a, b in both if a is not None and b is not None])
+    return repetitions(differences, whole=whole, tested=tested)
 
 
 def _beside(runs: Sequence[RunRecord], other: Model) -> list[RunRecord]:

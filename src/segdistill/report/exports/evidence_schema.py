@@ -118,7 +118,7 @@ class Repeated(Part):
     """Whether the runs of a student agree on a difference in Dice, each beside the other's of the same seed."""
 
     differences: Annotated[list[float], Field(min_length=2, description="of each run")]
-    agreeing: Annotated[int, Field(ge=0, description="runs whose difference has the sign of the mean")]
+    agreeing: Annotated[int, Field(ge=0, description="runs whose difference has the sign of the whole")]
     p: Annotated[P, Field(description="t-test over the runs, two-sided; null below three")]
 
 
