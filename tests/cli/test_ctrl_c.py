@@ -56,4 +56,4 @@ def test_any_command_may_be_stopped(segdistill: Command, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(catalogue, "rows", stopped)
     answer = segdistill("list", "networks")
-    assert answer.code == 130 and answer.err.startswith("stopped;") and not answer.out
+    assert answer.code == 130 and answer.err.strip() == "stopped" and not answer.out

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
+from segdistill.errors import SegdistillError
 from segdistill.report import build
 from segdistill.report.figures.style import OPEN, VERMILION
 from segdistill.report.markdown import plain
@@ -203,3 +204,15 @@ def test_text_has_the_contrast_that_wcag_asks_for(built: Path) -> None:
 def test_lines_of_figures_are_seen_on_white() -> None:
     for colour in (OPEN, VERMILION):
         assert 1.05 / (luminance(colour) + 0.05) >= 3, colour
+
+
+@pytest.mark.parametrize("name", ["report.html", "report.md"])
+def test_a_file_that_is_no_report_is_left_as_it_is(study: list[Path], tmp_path: Path, name: str) -> None:
+    out = tmp_path / "mine"
+    out.mkdir()
+    (out / name).write_text("my own words")
+    with pytest.raises(SegdistillError, match=rf"{name} is no report of segdistill and is left as it is"):
+        build(study, out)
+    assert (out / name).read_text() == "my own words"
+    with pytest.raises(SegdistillError, match="is a file; choose a folder for the report"):
+        build(study, out / name)

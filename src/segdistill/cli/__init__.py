@@ -83,5 +83,17 @@ def main() -> None:
         sys.exit(USER_ERROR)
     except SystemExit as end:
         if end.code == INTERRUPTED:  # what typer makes of Ctrl-C
-            print("stopped; a run goes on with the same command and --resume", file=sys.stderr)
+            print(f"stopped{_how_to_go_on(sys.argv[1:])}", file=sys.stderr)
         raise
+
+
+def _how_to_go_on(words: list[str]) -> str:
+    """What to type after Ctrl-C, where there is something to go on with."""
+    match words:
+        case ["train" | "distill", *_]:
+            return "; a run goes on with the same command and --resume"
+        case ["demo", *_]:
+            return "; it goes on with --resume (make demo ARGS=--resume)"
+        case ["study", "run" | "tune", *_]:
+            return "; the same command again goes on"
+    return ""

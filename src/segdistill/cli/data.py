@@ -56,7 +56,9 @@ def check_command(
         errors = sum(finding.severity == "error" for finding in findings)
         warnings = sum(finding.severity == "warning" for finding in findings)
         console.print(
-            f"{errors} errors, {warnings} warnings", style="red" if errors else "green", highlight=False
+            f"{errors} error{'s' * (errors != 1)}, {warnings} warning{'s' * (warnings != 1)}",
+            style="red" if errors else "green",
+            highlight=False,
         )
     if any(finding.severity == "error" for finding in findings):
         raise typer.Exit(2)

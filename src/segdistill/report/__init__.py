@@ -7,11 +7,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from segdistill.errors import SegdistillError
+
 if TYPE_CHECKING:
     from segdistill.report.about import About
     from segdistill.report.shown import Shown
 
 __all__ = ["Report", "build"]
+
+
+def _not_ours(out: Path) -> Path | None:
+    """A file that has the name of a report in that folder, and is none."""
+    page, text = out / "report.html", out / "report.md"
+    if page.is_file():
+        return None if "segdistill" in page.read_text(encoding="utf-8", errors="replace") else page
+    return text if text.is_file() else None
 
 
 @dataclass(frozen=True)
@@ -43,7 +53,7 @@ def build(
 
     Raises:
         SegdistillError: not a run folder, a broken file, runs on different data sets, or `out` cannot
-            be written.
+            be written or holds a report.html or report.md that is none of ours.
     """
     # Imported here: matplotlib and jinja2 would slow down every other command.
     from segdistill.atomic import write_text
@@ -52,6 +62,12 @@ def build(
     from segdistill.report.shown import Shown
 
     out = Path(out)
+    if out.exists() and not out.is_dir():
+        raise SegdistillError(f"{out} is a file; choose a folder for the report")
+    if strange := _not_ours(out):
+        raise SegdistillError(
+            f"{strange} is no report of segdistill and is left as it is; choose another folder"
+        )
     evidence = gather([Path(run) for run in runs])
     content = page.compose(evidence, out, about=about, shown=shown or Shown())
     for comparison in evidence.comparisons:

@@ -77,7 +77,7 @@ def judge(comparison: Comparison, evidence: Evidence, out: Path, brief: bool = F
         result = "unknown"
         dice = fixed(points(evidence.dice(student)))
         first = (
-            f"{name} reaches a Dice of {dice}; what distillation gained is unknown, because no run of the "
+            f"{name} reaches a Dice of {dice} %; what distillation gained is unknown, because no run of the "
             "same network trained alone is among these runs"
         )
         command = baseline.commands(comparison, out)
@@ -141,7 +141,7 @@ def _nothing_distilled(evidence: Evidence) -> Verdict:
     best = max(judged, key=evidence.dice)
     sentence = (
         f"None of these runs is distilled, so nothing can be said about distillation; the best network here "
-        f"is {best.short} ({best.network}) with a Dice of {fixed(points(evidence.dice(best)))}."
+        f"is {best.short} ({best.network}) with a Dice of {fixed(points(evidence.dice(best)))} %."
     )
     return Verdict("unknown", sentence, tuple(against_trivial(best, evidence)), None, ())
 

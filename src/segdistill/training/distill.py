@@ -72,7 +72,12 @@ def distill(
         rehearse(recipe, student, own, missing, trust=trust)
     for name in missing:
         run = Path(recipe.teachers[name].run or "")
-        Console(stderr=True).print(f"teacher {name} first, in {run}", highlight=False, markup=False)
+        Console(stderr=True).print(
+            f"teachers.{name}: there is no run at {run} yet, so this teacher is trained first; "
+            f"teachers.{name}.run=FOLDER names one that you have",
+            highlight=False,
+            markup=False,
+        )
         if near := _like(run):
             Console(stderr=True).print(
                 f"note: did you mean {near}, which exists?", highlight=False, markup=False
