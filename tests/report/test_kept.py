@@ -59,6 +59,7 @@ def test_there_are_results() -> None:
         "teach-former-table1",
         "teach-former-table3",
         "teach-former-table4",
+        "labels-hippocampus",
     }
 
 
