@@ -60,6 +60,7 @@ def test_there_are_results() -> None:
         "teach-former-table3",
         "teach-former-table4",
         "labels-hippocampus",
+        "hlfd-head-neck",
     }
 
 
