@@ -24,6 +24,11 @@ from segdistill.study.slurm import generations, write_arrays
 from segdistill.study.watching import Watch, as_plain, share, table
 
 Make = Callable[..., Study]
+HOLD = (
+    "import sys; from pathlib import Path; from segdistill.study.hold import holding\n"
+    "with holding(Path(sys.argv[1])) as got: print(got, flush=True); sys.stdin.read()"
+)
+"""Holds a file in another process until its input ends."""
 
 
 @dataclass
@@ -125,11 +130,7 @@ def test_runs_at_work_are_stopped_when_the_study_is(study: Make, tmp_path: Path)
 
 def test_two_processes_do_not_run_one_study(study: Make, tmp_path: Path) -> None:
     folder = StudyFolder.begin(tmp_path, study())
-    code = (
-        "import sys; from pathlib import Path; from segdistill.study.hold import holding\n"
-        "with holding(Path(sys.argv[1])) as got: print(got, flush=True); sys.stdin.read()"
-    )
-    words = [sys.executable, "-c", code, str(tmp_path / ".lock")]
+    words = [sys.executable, "-c", HOLD, str(tmp_path / ".lock")]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout is not None and other.stdin is not None
         assert other.stdout.readline().strip() == b"True"
@@ -166,11 +167,7 @@ def test_folders_that_are_something_else(study: Make, tmp_path: Path) -> None:
 def test_a_refused_start_changes_nothing(study: Make, tmp_path: Path) -> None:
     begun = StudyFolder.begin(tmp_path, study(), "segdistill study run first")
     before = begun.file("study.yaml").read_bytes()
-    code = (
-        "import sys; from pathlib import Path; from segdistill.study.hold import holding\n"
-        "with holding(Path(sys.argv[1])) as got: print(got, flush=True); sys.stdin.read()"
-    )
-    words = [sys.executable, "-c", code, str(tmp_path / ".lock")]
+    words = [sys.executable, "-c", HOLD, str(tmp_path / ".lock")]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout is not None and other.stdin is not None and other.stdout.readline()
         with pytest.raises(SegdistillError, match="is being run by another process"):

@@ -104,7 +104,7 @@ class Study(Section):
     @model_validator(mode="after")
     def _says_seeds_and_folds_once(self) -> Study:
         """Each run has its own; one in the settings would be without effect."""
-        train, splits = self.settings.get("train") or {}, (self.settings.get("data") or {}).get("splits")
+        train, splits = self.settings.get("train", {}), self.settings.get("data", {}).get("splits")
         if "seed" in train and [train["seed"]] != self.seeds:
             raise ValueError(
                 f"settings.train.seed: the runs have the seeds {self.seeds}; say `seeds` instead"

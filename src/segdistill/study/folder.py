@@ -58,7 +58,7 @@ class StudyFolder:
                 f"{path} holds runs that this study does not ask for ({', '.join(strangers[:4])}); it was begun by "
                 "another study or profile: choose another --out"
             )
-        if (study.settings.get("data") or {}).get("path") is None and study.phantom is None:
+        if study.settings.get("data", {}).get("path") is None and study.phantom is None:
             raise SegdistillError(
                 f"study {study.name} names no data; say data.path=FOLDER, or give it a section `phantom`"
             )

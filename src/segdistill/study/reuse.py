@@ -9,13 +9,10 @@ from pathlib import Path
 
 from segdistill.atomic import new_folder, write_json, write_text
 from segdistill.recipe import IDENTITY
-from segdistill.run import Run
+from segdistill.run import CIRCUMSTANCE, Run
 from segdistill.study.expansion import RUNS, Planned
 from segdistill.study.folder import StudyFolder
 from segdistill.study.moved import at_home
-
-ELSEWHERE = ("store", "workers")
-"""Settings of the data that do not change what a run becomes."""
 
 
 def reuse(folder: StudyFolder, other: StudyFolder) -> list[str]:
@@ -48,7 +45,7 @@ def _identities(folder: StudyFolder) -> dict[str, str]:
         run = folder.run(one.name)
         recipe = at_home(run.recipe, one.recipe) if run.file("recipe.yaml").is_file() else one.recipe
         plain = recipe.model_dump(mode="json", exclude=set(IDENTITY))
-        for key in ELSEWHERE:
+        for key in CIRCUMSTANCE["data"]:
             plain["data"].pop(key)
         teachers = {str(folder.path / RUNS / name): found[name] for name in one.needs}
         for teacher in plain["teachers"].values():
