@@ -27,6 +27,16 @@ DATA_GIVEN = frozenset(
     }
 )
 
+PLAIN = {
+    **dict.fromkeys(("list_type", "tuple_type"), "should be a list such as [1, 2, 3]"),
+    **dict.fromkeys(("dict_type", "model_type", "model_attributes_type"), "should be {key: value, ...}"),
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "should be a whole number"),
+    **dict.fromkeys(("float_type", "float_parsing"), "should be a number"),
+    **dict.fromkeys(("bool_type", "bool_parsing"), "should be true or false"),
+    "string_type": "should be text",
+}
+"""What pydantic's kinds of error say in the words of who writes a recipe."""
+
 
 def class_of(row: Any) -> Any:
     """The class of a table's row: the row itself, or its attribute `part`."""
@@ -134,8 +144,9 @@ def explain(error: ValidationError, place: str, model: type[BaseModel], data: An
             lines.append(f"{'.'.join([*path, str(problem['loc'][-1])])}: is required")
         elif not inside:  # else the item of a list, or another branch of a union, says it better
             told = wrong.setdefault((".".join(path), reprlib.repr(problem["input"])), [])
-            said = problem["msg"].removeprefix("Value error, ")
-            told.append(said.removeprefix("Input should be ") if told else said)
+            said = PLAIN.get(problem["type"], problem["msg"]).removeprefix("Value error, ")
+            said = said.replace("Input should be ", "should be ", 1)
+            told.append(said.removeprefix("should be ") if told else said)
     lines += [f"{where}: {' or '.join(told)}, got {value}" for (where, value), told in wrong.items()]
     return "\n".join(lines)
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import typer
 
+from segdistill import __version__
 from segdistill.cli import app
 
 Command = Callable[..., Any]
@@ -27,6 +28,13 @@ def commands(group: Any, name: str = "") -> Iterator[str]:
 
 
 COMMANDS = sorted(commands(typer.main.get_command(app)))
+
+
+def test_it_tells_its_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        app(["--version"])
+    assert end.value.code == 0
+    assert capsys.readouterr().out == f"segdistill {__version__}\n"
 
 
 def test_these_are_the_commands() -> None:

@@ -9,8 +9,11 @@ import sys
 # A second thread that spins at a barrier slows everything down on a busy machine; must be set before torch starts.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+from typing import Annotated
+
 import typer
 
+from segdistill import __version__
 from segdistill.cli import (
     cache,
     cost,
@@ -45,6 +48,24 @@ app = typer.Typer(
     "**First steps**: `segdistill demo` does the whole job on synthetic PET/CT/MR in minutes. Then "
     "`segdistill data check FOLDER` on your own images, and `segdistill distill teach_former data.path=FOLDER`.",
 )
+
+
+def _tell_version(asked: bool) -> None:
+    if asked:
+        print(f"segdistill {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _segdistill(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_tell_version, is_eager=True, help="Tell the version and exit."),
+    ] = False,
+) -> None:
+    """Options that stand before the command."""
+
+
 app.command("train", no_args_is_help=True)(train.train_command)
 app.command("distill", no_args_is_help=True)(train.distill_command)
 app.command("evaluate", no_args_is_help=True)(evaluate.evaluate_command)
