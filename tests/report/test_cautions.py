@@ -210,9 +210,13 @@ def test_a_teacher_trained_on_test_cases_leaks(
     assert "chosen by 1 case" in cautions["Selected on scored cases"].text
 
 
-def test_a_teacher_whose_folder_is_gone(make_run: Callable[..., Path], scores: Any, tmp_path: Path) -> None:
-    cautions = found(group(make_run, scores, tmp_path, distilled={"teachers": {"gone": "runs/gone"}}))
-    assert "was taught by gone" in cautions["Teacher not found"].text
+def test_a_teacher_whose_folder_is_gone_is_told_once(
+    make_run: Callable[..., Path], scores: Any, tmp_path: Path
+) -> None:
+    runs = group(make_run, scores, tmp_path, distilled={"teachers": {"gone": "runs/gone"}})
+    told = [caution.text for caution in examine(gather(runs)) if caution.title == "Teacher not found"]
+    assert len(told) == 1
+    assert told[0].startswith("distilled0, distilled1 were taught by gone")
 
 
 def test_a_teacher_that_is_worse_than_the_student_alone(

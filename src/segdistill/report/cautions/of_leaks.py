@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from segdistill.report.cautions.caution import Caution
-from segdistill.report.evidence import Evidence, Missing
+from segdistill.report.evidence import Evidence
 from segdistill.report.leaks import MARK
 from segdistill.report.words import count, listing
 
@@ -76,22 +76,16 @@ def _fate(evidence: Evidence, teacher: str) -> str:
 
 def unknown_teacher(evidence: Evidence) -> Iterator[Caution]:
     """Teachers that cannot be compared with or checked for leaks."""
-    for run, missing in evidence.missing_teachers.items():
-        gone = [teacher for teacher in missing if not teacher.what]
-        if gone:
-            text = (
-                f"{run} was taught by {listing([one.name for one in gone])}, of which there is no run folder where "
-                f"run.json says. It is not in the tables{_unchecked(gone)}."
-            )
-            yield Caution("note", "Teacher not found", text)
     everyone = {teacher: None for missing in evidence.missing_teachers.values() for teacher in missing}
-    for teacher in (teacher for teacher in everyone if teacher.what):
+    for teacher in everyone:
         taught = [run for run, missing in evidence.missing_teachers.items() if teacher in missing]
         who = f"{listing(taught)} {'was' if len(taught) == 1 else 'were'} taught by {teacher.name}"
-        text = f"{who}, {teacher.what}, which is not scored here{_unchecked([teacher])}."
-        yield Caution("note", "Teacher not scored", text)
-
-
-def _unchecked(teachers: Sequence[Missing]) -> str:
-    told = all(teacher.told for teacher in teachers)
-    return "" if told else ", and whether it was trained on the scored cases cannot be checked"
+        unchecked = (
+            "" if teacher.told else ", and whether it was trained on the scored cases cannot be checked"
+        )
+        if teacher.what:
+            text = f"{who}, {teacher.what}, which is not scored here{unchecked}."
+            yield Caution("note", "Teacher not scored", text)
+        else:
+            text = f"{who}, of which there is no run folder where run.json says. It is not in the tables{unchecked}."
+            yield Caution("note", "Teacher not found", text)
