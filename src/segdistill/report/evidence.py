@@ -10,7 +10,8 @@ from pathlib import Path
 
 from segdistill.evaluation.statistics import average_seeds
 from segdistill.report.leaks import Leak, cases_in, merged
-from segdistill.report.run_folder import Cost, RunRecord
+from segdistill.report.run_cost import Cost
+from segdistill.report.run_folder import RunRecord
 from segdistill.report.scores import Chosen, Scores, mean, shared_cases, spread
 
 

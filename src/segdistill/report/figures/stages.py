@@ -10,7 +10,7 @@ from matplotlib.patches import Patch
 
 from segdistill.report.evidence import Evidence, Model
 from segdistill.report.figures.style import BLUE, INK, ORANGE, PAPER, Figure, Missing, as_png, as_svg, drawn
-from segdistill.report.run_folder import StageShare
+from segdistill.report.run_cost import StageShare
 from segdistill.report.words import fixed
 
 TITLE = "Cost by stage"
