@@ -9,6 +9,7 @@ import pytest
 from segdistill.data.phantom import make_phantom
 from segdistill.errors import SegdistillError
 from segdistill.evaluation.evaluate import evaluate
+from segdistill.model import BEST
 from segdistill.recipe import Recipe
 from segdistill.training.train import train
 
@@ -36,6 +37,26 @@ def test_only_slices_with_foreground_count(tmp_path: Path) -> None:
         both = 2 * (answer & label).sum() / (answer.sum() + label.sum())
         assert row["dice"] == pytest.approx(both)
         assert row["rvd"] == pytest.approx(answer.sum() / label.sum() - 1)
+
+
+def test_figures_of_a_student_that_training_replaced_meanwhile_are_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = make_phantom(tmp_path / "data", patients=6, size=(16, 16, 16), modalities=("CT",))
+    recipe = Recipe.load(
+        "student_alone", data={"path": str(data), "store": str(tmp_path / "store"), "patch_size": [16, 16, 16],
+        "workers": 0}, student={"channels": [2, 4]}, train={"epochs": 1, "iterations": 1},
+    )  # fmt: skip
+    run = train(recipe, tmp_path / "run")
+
+    def better_one_kept(*_: object) -> dict[str, object]:
+        run.file(BEST).touch()
+        return {}
+
+    monkeypatch.setattr("segdistill.evaluation.evaluate.summaries", better_one_kept)
+    with pytest.raises(SegdistillError, match="kept a better student meanwhile"):
+        evaluate(run)
+    assert not run.file("metrics.json").exists()
 
 
 def test_slices_are_for_runs_of_slices() -> None:

@@ -60,8 +60,9 @@ class Start:
         fails = planned.name in self.failing
         if not fails:
             path = folder.run(planned.name).path
-            path.mkdir(parents=True)
-            for name in ("run.json", "metrics.json", "cost.json"):
+            path.mkdir(parents=True, exist_ok=True)
+            (path / "run.json").write_text('{"status": "finished"}')
+            for name in ("metrics.json", "cost.json"):
                 (path / name).write_text("{}")
         else:
             log = folder.file(f"logs/{planned.name}.log")
@@ -276,6 +277,16 @@ def test_one_run_is_made_whole(study: Make, tmp_path: Path) -> None:
     perform(folder, "alone_seed0")
     taught, alone = (folder.run(name).read_json("cost.json") for name in ("taught_seed0", "alone_seed0"))
     assert taught["latency_ms"] == alone["latency_ms"]
+
+
+def test_a_run_that_was_scored_half_way_goes_on(study: Make, tmp_path: Path) -> None:
+    folder = StudyFolder.begin(tmp_path, study())
+    run_all(folder, start=Start())
+    run = folder.run("alone_seed0")
+    run.file("run.json").write_text('{"status": "training"}')  # and then `segdistill evaluate` and `cost`
+    again = Start()
+    run_all(folder, start=again)
+    assert again.started == ["alone_seed0"]
 
 
 @pytest.mark.slow

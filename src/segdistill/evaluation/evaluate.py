@@ -17,6 +17,7 @@ from segdistill.evaluation.baselines import all_background, centred_ellipsoid
 from segdistill.evaluation.predict import Predictor
 from segdistill.evaluation.reference import Reference, Rows
 from segdistill.evaluation.summary import summaries
+from segdistill.model import BEST
 from segdistill.progress import track
 from segdistill.run import Run
 
@@ -46,7 +47,8 @@ def evaluate(
         without them stands beside that of all.
 
     Raises:
-        SegdistillError: no such cases, or data that is no longer there.
+        SegdistillError: no such cases, data that is no longer there, or a training that kept a better student
+            meanwhile.
     """
     dataset = dataset_of(run)
     evidence: Subset = "test" if run.splits.test else "validation"
@@ -58,6 +60,7 @@ def evaluate(
         )
     leaks = leaks_of(run, ids)
     leaking = {case for cases in leaks.values() for case in cases}
+    kept = _kept(run)
     predictor = Predictor.of(run, network=network, device=device)
     rows: Rows = []
     calibration: Rows = []
@@ -95,8 +98,19 @@ def evaluate(
         "lesions": lesions,
         "baselines": {key: {"cases": found, **summaries(found)} for key, found in naive.items()},
     }
+    if _kept(run) != kept:
+        raise SegdistillError(
+            f"{run.path} is still being trained and kept a better student meanwhile, so these figures are out of date "
+            "already and were not written; evaluate it again when the training is over"
+        )
     write_json(run.file("metrics.json" if subset == evidence else f"metrics_{subset}.json"), result)
     return result
+
+
+def _kept(run: Run) -> int | None:
+    """When the run's best student was written, in nanoseconds; None: there is none."""
+    best = run.file(BEST)
+    return best.stat().st_mtime_ns if best.is_file() else None
 
 
 def dataset_of(run: Run) -> Dataset:

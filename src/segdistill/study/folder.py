@@ -147,7 +147,7 @@ class StudyFolder:
     def status(self, planned: Planned) -> Status:
         """How far a run has come: `done` is trained, scored and measured."""
         run = self.run(planned.name)
-        if run.file("metrics.json").is_file() and run.file("cost.json").is_file():
+        if run.trained and run.file("metrics.json").is_file() and run.file("cost.json").is_file():
             return "done"
         if held(self.file(f"running/{planned.name}")):
             return "running"

@@ -65,9 +65,9 @@ def keep(run: Run, distiller: Distiller, optimizers: Mapping[str, Any], state: S
     Where no epoch was ever validated, the last one counts as the best.
     """
     if state.best_now or (state.over and state.best_epoch < 0):
-        checkpoint.save(run.file(BEST), distiller.student.state_dict(), {"epoch": state.epoch - 1})
         for figures in run.path.glob("metrics*.json"):
-            figures.unlink()  # of another network than the one just kept
+            figures.unlink()  # of another network than the one that is kept now
+        checkpoint.save(run.file(BEST), distiller.student.state_dict(), {"epoch": state.epoch - 1})
     own = {f"distiller.{name}": tensor for name, tensor in distiller.state_dict().items()}
     described: dict[str, Any] = {}
     for name, optimizer in optimizers.items():
