@@ -183,3 +183,14 @@ def test_figures_on_whole_images_follow(run: Run, tmp_path: Path, capsys: pytest
     (tmp_path / "mlruns").rename(tmp_path / "gone")
     log_scores(run)
     assert "MLflow was not told the figures" in capsys.readouterr().err
+
+
+@needs_mlflow
+def test_classes_named_in_other_scripts_stay_apart(run: Run, tmp_path: Path) -> None:
+    place = str(tmp_path / "mlruns")
+    with Tracking(run, place):
+        pass
+    summary = {name: {"dice": {"mean": dice}} for name, dice in (("肝", 0.6), ("脾", 0.7))}
+    run.file("metrics.json").write_text(json.dumps({"split": "test", "summary": summary}))
+    log_scores(run)
+    assert kept(run, place).data.metrics == {"test/肝/dice": 0.6, "test/脾/dice": 0.7}

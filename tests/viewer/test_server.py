@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import re
 import socket
+import struct
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -97,6 +98,17 @@ def test_a_word_that_only_begins_right_is_refused(address: str) -> None:
 def test_no_other_file_is_served(address: str, name: str) -> None:
     status, content, _ = get(address, urlsplit(address).path + name)
     assert status == 404 and b"no such file" in content
+
+
+def test_a_tab_that_is_closed_half_way_is_no_error(address: str, capfd: pytest.CaptureFixture[str]) -> None:
+    split = urlsplit(address)
+    for _ in range(5):
+        with socket.create_connection((split.hostname, split.port)) as tab:
+            # Closing then sends a reset, as a browser does that no longer wants an answer.
+            tab.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            tab.sendall(f"GET {split.path}volumes/0-0.nii.gz HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    assert get(address, split.path)[0] == 200
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_other_methods_are_refused(address: str) -> None:

@@ -190,8 +190,8 @@ def _param(name: str, value: str) -> Any:
 
 
 def _name(text: str) -> str:
-    """A name that MLflow takes."""
-    return re.sub(r"[^\w .:/-]", "_", text, flags=re.ASCII)
+    """A name that MLflow takes: letters of any script, so that classes written in them stay apart."""
+    return re.sub(r"[^\w .:/-]", "_", text)
 
 
 def _first_line(error: BaseException) -> str:

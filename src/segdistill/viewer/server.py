@@ -7,7 +7,7 @@ import secrets
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -95,6 +95,10 @@ def _answering(served: Served, token: str) -> type[BaseHTTPRequestHandler]:
         protocol_version = "HTTP/1.1"
         server_version = "segdistill"
         sys_version = ""
+
+        def handle(self) -> None:
+            with suppress(ConnectionError):  # the tab was closed or loaded anew meanwhile
+                super().handle()
 
         def do_GET(self) -> None:
             word, slash, name = self.path.partition("?")[0].removeprefix("/").partition("/")
