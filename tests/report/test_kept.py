@@ -61,6 +61,7 @@ def test_there_are_results() -> None:
         "teach-former-table4",
         "labels-hippocampus",
         "hlfd-head-neck",
+        "hlfd-why",
     }
 
 
