@@ -14,7 +14,8 @@ PLACES = (
 """Keys that say where something lies; `*` stands for any name."""
 CASES = ("data.splits.test", "data.splits.validation", "data.splits.train")
 """Keys that name cases where they are lists."""
-LOOKS_LIKE_A_PLACE = re.compile(r"^(/|~|\.{1,2}[/\\]|[A-Za-z]:[/\\])|://")
+LOOKS_LIKE_A_PATH = re.compile(r"^(/|~|\.{1,2}[/\\]|[A-Za-z]:[/\\])")
+LOOKS_LIKE_A_PLACE = re.compile(rf"{LOOKS_LIKE_A_PATH.pattern}|://")
 
 
 def publishable(recipe: Mapping[str, Any]) -> dict[str, Any]:

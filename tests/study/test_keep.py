@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
+from segdistill.composition import merge
 from segdistill.errors import SegdistillError
 from segdistill.report.shown import Shown
 from segdistill.run import Run
@@ -61,6 +66,53 @@ def test_folders_that_only_the_runs_or_the_command_name_are_left_out(
     kept = "".join(file.read_text() for file in files if file.suffix not in (".png", ".svg"))
     assert "study run study.yaml --out STUDY" in kept and "--reuse" not in kept
     assert "elsewhere" not in kept and "STORE/images-1/knowledge/teacher-2" in kept
+
+
+def test_no_place_of_this_machine_is_left_anywhere(done: StudyFolder, tmp_path: Path) -> None:
+    """A study that was moved, whose settings, runs and command name all kinds of places; one run is not there."""
+    study = tmp_path / "o'hara & co"
+    shutil.copytree(done.path, study)
+    shutil.rmtree(study / "runs" / "alone_seed0")  # so that the report says how to make it
+    places = {
+        "data": {"splits": {"file": "/home/alice/private/splits.json"}, "unlabelled": {"path": "/home/alice/more"}},
+        "train": {"mlflow": "file:///home/alice/mlruns"},
+    }  # fmt: skip
+    foreign = {"teacher": {"run": None, "path": "/home/alice/nnUNet_results/Dataset1"}}
+    content = yaml.safe_load((study / "study.yaml").read_text())
+    content["settings"] = merge(content["settings"], places)
+    content["groups"]["foreign"] = {"recipe": "hinton", "settings": {"teachers": foreign}}
+    (study / "study.yaml").write_text(yaml.safe_dump(content))
+    for file in study.glob("runs/*/recipe.yaml"):
+        file.write_text(yaml.safe_dump(merge(yaml.safe_load(file.read_text()), places)))
+    for file in (each for name in ("recipe.yaml", "*.json*") for each in study.glob(f"runs/*/{name}")):
+        file.write_text(file.read_text().replace(str(done.path), "/home/alice/studies/first"))
+    words = "data.splits.file=/home/alice/private/splits.json train.mlflow=file:///home/alice/mlruns"
+    command = f"segdistill study run /home/alice/mine.yaml {words} {shlex.quote(f'--out={study}')}"
+    (study / "command.txt").write_text(command)
+    files = keep(StudyFolder.open(study), tmp_path / "kept")
+    texts = {file: file.read_text() for file in files if file.suffix != ".png"}
+    for place in ("alice", "hara", tempfile.gettempdir(), ".keeping"):
+        assert not [file for file, text in texts.items() if place in text], place
+    assert "segdistill train report/taught_alone.yaml" in texts[tmp_path / "kept" / "report" / "report.md"]
+    taught = yaml.safe_load(texts[tmp_path / "kept" / "runs" / "taught_seed0" / "recipe.yaml"])
+    assert taught["data"]["splits"]["file"] == "SPLITS/splits.json" and taught["train"]["mlflow"] == "MLFLOW"
+    assert taught["teachers"]["teacher"]["run"] == "STUDY/runs/teacher_seed0"
+    kept = StudyFolder.open(tmp_path / "kept")
+    (one,) = [each for each in kept.planned if each.group == "foreign"]
+    assert one.recipe.teachers["teacher"].path == "TEACHERS/Dataset1"
+    assert report(kept, tmp_path / "again").verdict
+
+
+def test_a_place_that_would_be_left_is_an_error_that_names_it(done: StudyFolder, tmp_path: Path) -> None:
+    shutil.copytree(done.path, tmp_path / "study")
+    with (tmp_path / "study" / "runs" / "alone_seed0" / "log.jsonl").open("a") as log:
+        log.write(json.dumps({"event": "note", "message": f"see {Path.home()}/notes/mine.txt"}) + "\n")
+    wrong = (
+        rf"alone_seed0/log\.jsonl would say {re.escape(str(Path.home()))}/notes/mine\.txt, a place on this"
+    )
+    with pytest.raises(SegdistillError, match=wrong):
+        keep(StudyFolder.open(tmp_path / "study"), tmp_path / "kept")
+    assert not list((tmp_path / "kept").iterdir())
 
 
 def test_kept_files_are_small_and_make_the_report_again(done: StudyFolder, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ def recipe(**over: Any) -> Recipe:
 
 class Landscape:
     """Dice by settings; the best learning rate is three times the recipe's."""
+
+    without: Collection[str] = ()
 
     def __init__(self, failing: tuple[int, ...] = ()) -> None:
         self.tried: list[Recipe] = []
@@ -109,6 +112,71 @@ def test_a_trial_that_fails_is_passed_over(tmp_path: Path) -> None:
         tune(recipe(), tmp_path / "b", trials=4, train_one=Landscape(failing=(0,)))
 
 
+def test_the_first_trial_is_of_the_recipe_as_it_is(tmp_path: Path) -> None:
+    """To the last digit, whatever else is searched; the search may come back to it."""
+    augmentation = {"affine": 0.35, "intensity": 0.07, "flip": 0.25, "rotation": 5}
+    own = recipe(data={"path": "x", "augmentation": augmentation}, train={"optimizer": {"lr": 1.23456e-3}})
+    for name, affine in (("a", True), ("b", False)):
+        made = Landscape()
+        tune(own, tmp_path / name, trials=12, affine=affine, train_one=made)
+        first = made.tried[0]
+        assert first.train == own.train and first.data == own.data
+        assert {(one.data.augmentation or {})["intensity"] for one in made.tried} > {0.07}
+    plain, made = recipe(data={"path": "x", "augmentation": None}), Landscape()
+    found = tune(plain, tmp_path / "c", trials=1, train_one=made)
+    assert made.tried[0].data.augmentation is None
+    assert Recipe.load("hinton", found.file).data.augmentation is None
+
+
+def test_a_tuning_that_an_earlier_version_began_with_other_settings_is_told(tmp_path: Path) -> None:
+    """Its trials had the nearest of its choices for the recipe's own."""
+    import optuna
+
+    own = recipe(data={"path": "x", "augmentation": {"affine": 0.35}})
+    tune(own, tmp_path, trials=1, train_one=Landscape())
+    (tmp_path / "trials.log").unlink()
+    storage = optuna.storages.JournalStorage(
+        optuna.storages.journal.JournalFileBackend(str(tmp_path / "trials.log"))
+    )
+    before = optuna.create_study(study_name="student alone", storage=storage, direction="maximize").ask()
+    before.suggest_categorical("affine", (0.0, 0.2, 0.5))
+    with pytest.raises(
+        SegdistillError, match=r"did not try the recipe's own affine \(0.35\); choose another"
+    ):
+        tune(own, tmp_path, trials=1, train_one=Landscape())
+
+
+@pytest.mark.parametrize("nothing", [None, float("nan")])
+def test_a_trial_without_a_dice_has_failed(tmp_path: Path, nothing: float | None) -> None:
+    class Without(Landscape):
+        def __call__(self, tried: Recipe, folder: Path) -> float:
+            value = super().__call__(tried, folder)
+            return nothing if folder.name in self.without else value  # type: ignore[return-value]
+
+    some, none = Without(), Without()
+    some.without, none.without = {"1", "2"}, {"0"}
+    assert tune(recipe(), tmp_path / "a", trials=4, train_one=some).trials == 4
+    with pytest.raises(
+        SegdistillError, match=r"own settings: the validation gave no Dice: .* `segdistill data check`"
+    ):
+        tune(recipe(), tmp_path / "b", trials=2, train_one=none)
+
+
+def test_validations_without_a_dice_are_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A class that no validation case has gives none."""
+    scores: list[float | None] = [None, 0.5, 0.4, float("nan")]
+
+    class Validated:
+        def events(self) -> list[dict[str, Any]]:
+            return [{"event": "epoch", "validation": {"dice": score}} for score in scores]
+
+    monkeypatch.setattr("segdistill.study.tuning.train", lambda *_, **__: Validated())
+    assert tune(recipe(), tmp_path / "a", trials=1).best == 0.5
+    scores[1:] = [None]
+    with pytest.raises(SegdistillError, match="the validation gave no Dice"):
+        tune(recipe(), tmp_path / "b", trials=1)
+
+
 def test_what_cannot_be(tmp_path: Path) -> None:
     tune(recipe(), tmp_path / "a", trials=1, train_one=Landscape())
     with pytest.raises(SegdistillError, match="was tuned with another recipe"):
@@ -125,4 +193,7 @@ def test_what_is_kept_is_a_protocol(tmp_path: Path) -> None:
     found = tune(recipe(), tmp_path, trials=2, train_one=Landscape())
     written = yaml.safe_load(found.file.read_text())
     assert written["kind"] == "protocol" and set(written) == {"kind", "summary", "tuned", "train", "data"}
-    assert written["tuned"]["data"] == "x" and written["tuned"]["student"]["type"] == "unet"
+    tuned = written["tuned"]
+    assert tuned["data"] == "x" and tuned["student"]["type"] == "unet"
+    assert tuned["settings"]["train.optimizer.lr"] == written["train"]["optimizer"]["lr"]
+    assert tuned["settings"]["data.augmentation.flip"] == written["data"]["augmentation"]["flip"]

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from segdistill.sections.section import NonNegative, Part, PositiveInt, Section, Seed
+from segdistill.sections.section import NonNegative, Part, PositiveInt, Section, Seed, Settings
 
 
 class PhaseSection(Section):
@@ -81,3 +81,5 @@ class TuningSection(Section):
     data: str | None = None
     """Name of the folder of its images."""
     epochs: PositiveInt | None = None
+    settings: Settings = {}
+    """What was found, by key: a run that has another value of one was not tuned with it."""

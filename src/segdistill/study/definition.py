@@ -15,6 +15,7 @@ from segdistill.errors import SegdistillError
 from segdistill.parts import unknown
 from segdistill.recipe import IDENTITY
 from segdistill.sections.section import Section, section
+from segdistill.study.standing_alone import with_recipes
 
 FULL = "full"
 """The profile of a study as it is written."""
@@ -53,6 +54,7 @@ class Option(Section):
     """One way in which runs of a group vary: what of the group it replaces, and what it lays over it."""
 
     recipe: str | None = None
+    """One of the study's own, a shipped one, or a file: beside the study's, else seen from the working directory."""
     settings: Layer = {}
     """A layer over the group's settings."""
     teachers: dict[str, str | None] = {}
@@ -92,7 +94,9 @@ class Study(Section):
     differs: str = ""
     """What differs from the paper."""
     settings: Layer = {}
-    """A layer of the recipe of every run."""
+    """A layer of the recipe of every run, over which those of its group and options are laid."""
+    recipes: dict[str, Layer] = {}
+    """Recipes of its own, as groups name them; those that lie in files are written here."""
     groups: Annotated[dict[Name, Group], Field(min_length=1)]
     seeds: Numbers = [0]
     folds: Numbers = [0]
@@ -100,6 +104,10 @@ class Study(Section):
     """Made where `settings.data.path` is not given."""
     profiles: dict[Name, dict[str, Any]] = {}
     """Layers over the study itself, by name: smaller ones to try it on; null takes a group or an option out."""
+
+    def recipe(self, name: str) -> str | Mapping[str, Any]:
+        """What a group names: a recipe of the study's own, else the name of a shipped one."""
+        return {"name": name, **self.recipes[name]} if name in self.recipes else name
 
     @model_validator(mode="after")
     def _says_seeds_and_folds_once(self) -> Study:
@@ -132,15 +140,22 @@ def load(
     """A study, checked, with a profile laid over it.
 
     Args:
-        source: a shipped name, a YAML file or plain data.
+        source: a shipped name, a YAML file or plain data. Recipes that it names by their files are looked for beside
+            it, then in the working directory.
         profile: of its own; `full` is the study as it is written.
-        layers: recipes (such as a protocol) that are laid over those of all runs.
-        overrides: `key.path=value` of the recipes of all runs.
+        layers: recipes (such as a protocol) that are laid over the settings of all runs.
+        overrides: `key.path=value` over the settings of all runs. What a group or an option sets of its own, it keeps
+            (see `segdistill.study.own_values`).
 
     Raises:
         SegdistillError: no such study or profile, or a key or value that is none.
     """
-    plain = dict(source) if isinstance(source, Mapping) else _read(source)
+    if isinstance(source, Mapping):
+        plain = with_recipes(source, None)
+    else:
+        path = file_of(source)
+        told = read_yaml(path, f"study {path}", "groups, settings, seeds, ...")
+        plain = with_recipes({"name": path.stem, **told}, path.parent)
     profiles = plain.get("profiles") or {}
     if profile != FULL:
         if not isinstance(profiles, Mapping) or profile not in profiles:
@@ -151,12 +166,15 @@ def load(
                 f"{type(profiles[profile]).__name__}"
             )
         plain = merge(plain, profiles[profile])
-    for layer in layers:
-        told = {key: value for key, value in read(layer).items() if key not in IDENTITY}
-        plain = merge(plain, {"settings": told})
-    for override in overrides:
-        plain = merge(plain, {"settings": parse_override(override)})
+    for layer in told_of_all(layers, overrides):
+        plain = merge(plain, {"settings": layer})
     return section(Study, _without_removed(plain), "")
+
+
+def told_of_all(layers: Sequence[str | Path], overrides: Sequence[str]) -> list[dict[str, Any]]:
+    """What is laid over the settings of all runs, as plain data: recipes without their names, then overrides."""
+    recipes = [{key: value for key, value in read(layer).items() if key not in IDENTITY} for layer in layers]
+    return recipes + [parse_override(override) for override in overrides]
 
 
 def _without_removed(plain: dict[str, Any]) -> dict[str, Any]:
@@ -179,11 +197,16 @@ def _without_removed(plain: dict[str, Any]) -> dict[str, Any]:
     return {**plain, "groups": kept}
 
 
-def _read(source: str | Path) -> dict[str, Any]:
+def file_of(source: str | Path) -> Path:
+    """The file of a study, shipped or the user's.
+
+    Raises:
+        SegdistillError: there is none.
+    """
     path = shipped().get(str(source), Path(source))
     if not path.is_file():
         raise SegdistillError(f"study {str(source)!r}: no such file, and {unknown(str(source), shipped())}")
-    return {"name": path.stem, **read_yaml(path, f"study {path}", "groups, settings, seeds, ...")}
+    return path
 
 
 def to_yaml(study: Study) -> str:

@@ -47,8 +47,13 @@ class Planned:
 
 
 @dataclass(frozen=True)
-class _Row:
-    """Runs that differ by fold and seed alone."""
+class Row:
+    """Runs that differ by fold and seed alone.
+
+    Attributes:
+        stem: what their names begin with: the group and its options.
+        part: recipe, settings and teachers, the group's with those of its options laid over them.
+    """
 
     stem: str
     group: str
@@ -68,17 +73,52 @@ def expand(study: Study, out: Path) -> list[Planned]:
         SegdistillError: a teacher that is no group, a group that teaches itself, two runs of one name, or a recipe that
             is none.
     """
-    rows = [row for name, group in study.groups.items() for row in _rows(study, name, group)]
+    rows = rows_of(study)
     names = [_name(row.stem, fold, seed) for row in rows for fold in row.folds for seed in row.seeds]
     if twice := next((name for name, number in Counter(names).items() if number > 1), None):
         raise SegdistillError(f"groups: two runs would be called {twice}; rename a group or an option")
     return _teachers_first([one for row in rows for one in _planned(study, row, rows, out)])
 
 
-def _rows(study: Study, name: str, group: Group) -> Iterator[_Row]:
+def rows_of(study: Study) -> list[Row]:
+    """The rows of all its groups, in order."""
+    return [row for name, group in study.groups.items() for row in _rows(study, name, group)]
+
+
+def recipe_of(study: Study, row: Row, over: Mapping[str, Any] | None = None) -> Recipe:
+    """The recipe of a row; its teachers are called as their groups are.
+
+    Args:
+        over: laid over the row's own settings.
+
+    Raises:
+        SegdistillError: the row has no recipe, or one that is none.
+    """
+    place = f"groups.{row.group}"
+    if row.part.recipe is None:
+        raise SegdistillError(f"{place}.recipe: is required (a recipe by name, or its file)")
+    layers = [study.recipe(row.part.recipe), study.settings, row.part.settings, over or {}]
+    try:
+        if row.part.teachers:
+            # Teachers of the recipe that are trained runs and get none from the study are no part of it.
+            taught = _taught(row)
+            own = Recipe.load(*layers).teachers
+            gone = {name: None for name, each in own.items() if each.frozen and name not in taught}
+            layers.append({"teachers": {**gone, **{name: {"run": group} for name, group in taught.items()}}})
+        return Recipe.load(*layers)
+    except SegdistillError as error:
+        raise SegdistillError(f"{place} ({row.stem}): {error}") from error
+
+
+def _taught(row: Row) -> dict[str, str]:
+    """The groups that teach a row, by the teacher's name in its recipe."""
+    return {teacher: group for teacher, group in row.part.teachers.items() if group is not None}
+
+
+def _rows(study: Study, name: str, group: Group) -> Iterator[Row]:
     dimensions = {dimension: dict(options) for dimension, options in group.vary.items()}
     if group.every is not None:
-        dimensions[group.every] = _subsets(name, group)
+        dimensions[group.every] = _subsets(study, name, group)
     for chosen in itertools.product(*(options.items() for options in dimensions.values())):
         part: Option = group
         for _, option in chosen:
@@ -88,18 +128,18 @@ def _rows(study: Study, name: str, group: Group) -> Iterator[_Row]:
                 teachers={**part.teachers, **option.teachers},
             )
         labels = dict(zip(dimensions, (label for label, _ in chosen), strict=True))
-        yield _Row(
+        yield Row(
             "_".join([name, *labels.values()]), name, labels, part,
             tuple(group.folds or study.folds), tuple(group.seeds or study.seeds),
         )  # fmt: skip
 
 
-def _subsets(name: str, group: Group) -> dict[str, Option]:
+def _subsets(study: Study, name: str, group: Group) -> dict[str, Option]:
     """An option for each subset of the teachers, or of the recipe's terms, with what is always kept."""
     place = f"groups.{name}"
     if group.recipe is None:
         raise SegdistillError(f"{place}.every: needs the group's recipe")
-    whole = Recipe.load(group.recipe, group.settings)
+    whole = Recipe.load(study.recipe(group.recipe), group.settings)
     there = [*group.teachers] if group.every == "teachers" else [*whole.terms]
     for kept in group.keep:
         if kept not in there:
@@ -126,27 +166,15 @@ def _subsets(name: str, group: Group) -> dict[str, Option]:
     return found
 
 
-def _planned(study: Study, row: _Row, rows: Sequence[_Row], out: Path) -> Iterator[Planned]:
+def _planned(study: Study, row: Row, rows: Sequence[Row], out: Path) -> Iterator[Planned]:
     """The runs of a row: one recipe with other folds, seeds and teachers."""
-    place = f"groups.{row.group}"
-    if row.part.recipe is None:
-        raise SegdistillError(f"{place}.recipe: is required (a recipe by name, or its file)")
-    layers: list[str | Mapping[str, Any]] = [row.part.recipe, study.settings, row.part.settings]
-    taught = {teacher: group for teacher, group in row.part.teachers.items() if group is not None}
-    try:
-        if row.part.teachers:
-            # Teachers of the recipe that are trained runs and get none from the study are no part of it.
-            own = Recipe.load(*layers).teachers
-            gone = {name: None for name, each in own.items() if each.frozen and name not in taught}
-            layers.append({"teachers": {**gone, **{name: {"run": group} for name, group in taught.items()}}})
-        whole = Recipe.load(*layers)
-    except SegdistillError as error:
-        raise SegdistillError(f"{place} ({row.stem}): {error}") from error
+    whole, taught = recipe_of(study, row), _taught(row)
     for fold, seed in itertools.product(row.folds, row.seeds):
         recipe, needs = whole.model_copy(deep=True), list[str]()
         recipe.data.splits.fold, recipe.train.seed = fold, seed
         for teacher, group in taught.items():
-            needs.append(_teacher_run(group, row, fold, seed, rows, f"{place}.teachers.{teacher}"))
+            place = f"groups.{row.group}.teachers.{teacher}"
+            needs.append(_teacher_run(group, row, fold, seed, rows, place))
             recipe.teachers[teacher].run = str(out / RUNS / needs[-1])
         yield Planned(_name(row.stem, fold, seed), row.group, row.options, fold, seed, recipe, tuple(needs))
 
@@ -156,7 +184,7 @@ def _name(stem: str, fold: int, seed: int) -> str:
     return f"{stem}_fold{fold}_seed{seed}" if fold else f"{stem}_seed{seed}"
 
 
-def _teacher_run(group: str, row: _Row, fold: int, seed: int, rows: Sequence[_Row], place: str) -> str:
+def _teacher_run(group: str, row: Row, fold: int, seed: int, rows: Sequence[Row], place: str) -> str:
     """The run of a group (or of one of its rows) that teaches this fold: of the same seed, else of its first."""
     known = {each.stem: each for each in rows}
     if group not in known:

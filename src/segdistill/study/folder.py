@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from segdistill.atomic import write_text
-from segdistill.composition import merge, read_yaml
+from segdistill.composition import merge
 from segdistill.data.phantom import make_phantom
 from segdistill.errors import SegdistillError
 from segdistill.parts import unknown
@@ -23,6 +23,7 @@ from segdistill.study.definition import Study, load, to_yaml
 from segdistill.study.expansion import RUNS, Planned, expand
 from segdistill.study.hold import held, holding
 from segdistill.study.moved import at_home
+from segdistill.study.standing_alone import with_whole_places
 
 Status = Literal["done", "running", "failed", "stopped", "waiting"]
 PHANTOM = "Dataset900_Phantom"
@@ -47,6 +48,7 @@ class StudyFolder:
                 settings, another process runs it, or no data are named.
         """
         path = Path(path).resolve()  # however it is named, so that its runs can be gone on with
+        study = load(with_whole_places(study.model_dump(mode="json")))  # its runs may be made from elsewhere
         folder = cls(path, study)
         there = {each.name for each in path.iterdir()} if path.is_dir() else set()
         if path.is_file() or (there - {".lock"} and "study.yaml" not in there):
@@ -94,7 +96,7 @@ class StudyFolder:
             raise SegdistillError(
                 f"{path} is not the folder of a study (it has no study.yaml); `segdistill study run` makes one"
             )
-        return cls(Path(path).resolve(), load(read_yaml(file, str(file), "groups, settings, seeds, ...")))
+        return cls(Path(path).resolve(), load(file))
 
     def file(self, name: str) -> Path:
         """A file of the study."""

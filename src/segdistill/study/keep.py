@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
 import shlex
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,18 +13,19 @@ from segdistill.errors import SegdistillError
 from segdistill.report.shown import Shown
 from segdistill.study.expansion import RUNS
 from segdistill.study.folder import StudyFolder
+from segdistill.study.places import Places
 from segdistill.study.report import report
 
 OURS = ("study.yaml", "command.txt", RUNS, "report")
 OF_A_RUN = ("recipe.yaml", "run.json", "splits.json", "log.jsonl", "metrics.json", "cost.json")
-TEXTS = frozenset({".yaml", ".json", ".jsonl", ".md", ".html", ".txt"})
+TEXTS = frozenset({".yaml", ".json", ".jsonl", ".md", ".html", ".txt", ".svg"})
 
 
 def keep(folder: StudyFolder, out: Path, *, pictures: bool = True, overwrite: bool = False) -> list[Path]:
     """Copy the small files of the runs that are done into a folder that is a study's, too, and write its report.
 
-    `segdistill study report OUT` makes tables and figures again from what lies there. Where images and runs lay on this
-    machine is left out: the folder of the images becomes DATA, the study's STUDY.
+    `segdistill study report OUT` makes tables and figures again from what lies there. Where images, teachers and runs
+    lay on this machine is left out: the folder of the images becomes DATA, the study's STUDY (see `places`).
 
     Args:
         out: the folder.
@@ -37,7 +36,8 @@ def keep(folder: StudyFolder, out: Path, *, pictures: bool = True, overwrite: bo
         What was written.
 
     Raises:
-        SegdistillError: no run is done, or `out` holds a study that may not be replaced.
+        SegdistillError: no run is done, `out` holds a study that may not be replaced, or a text would still say a path
+            of this machine.
     """
     out = Path(out)
     if out.exists() and not out.is_dir():
@@ -50,10 +50,10 @@ def keep(folder: StudyFolder, out: Path, *, pictures: bool = True, overwrite: bo
         raise SegdistillError(
             f"{out} holds {', '.join(there)} already; say --overwrite to replace them, or choose another folder"
         )
-    places = _places(folder)
     out.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=out, prefix=".keeping-") as made:
         temporary = Path(made)
+        places = Places.of(folder, also={str(temporary / "report"): "report"})
         shutil.copy2(folder.file("study.yaml"), temporary / "study.yaml")
         if again := _command(folder):
             write_text(temporary / "command.txt", f"{again}\n")
@@ -69,7 +69,12 @@ def keep(folder: StudyFolder, out: Path, *, pictures: bool = True, overwrite: bo
         report(folder, temporary / "report", shown=Shown(images=pictures), command=again)
         for file in _files(temporary):
             if file.suffix in TEXTS:
-                text = _without(file.read_text(encoding="utf-8"), places)
+                text = places.without(file.read_text(encoding="utf-8"))
+                if (left := places.left_in(text)) is not None:
+                    raise SegdistillError(
+                        f"{file.relative_to(temporary)} would say {left}, a place on this machine; nothing was kept: "
+                        f"take it out of the file in {folder.path} that says it, then run the command again"
+                    )
                 write_text(file, _dense(text) if file.suffix == ".json" else text)
         for name in OURS:
             if (out / name).is_dir():
@@ -93,40 +98,6 @@ def _command(folder: StudyFolder) -> str:
     if len(kept) > 3 and kept[1:3] == ["study", "run"] and Path(kept[3]).suffix in (".yaml", ".yml"):
         kept[3] = "study.yaml"
     return shlex.join(kept)
-
-
-def _places(folder: StudyFolder) -> dict[str, str]:
-    """What stands for the places on this machine, the longest first: one may lie in another.
-
-    Absolute ones, and of relative ones those of several folders: `a/b` tells where things lie, `b` does not.
-    """
-    found = {str(folder.path): "STUDY"}
-    for one in folder.planned:
-        for path, name in ((one.recipe.data.path, "DATA"), (one.recipe.data.store, "STORE")):
-            if path is not None:
-                found.setdefault(str(Path(path).parent), name)
-                found.setdefault(str(Path(path).resolve().parent), name)
-    words = shlex.split(folder.command)  # recipes laid over it
-    found |= {word: Path(word).name for word in words if word.startswith("/") and word not in found}
-    found |= {store: "STORE" for name in folder.statuses() for store in _stores(folder.run(name).path)}
-    telling = {place: name for place, name in found.items() if len(Path(place).parts) > 1}
-    return dict(sorted(telling.items(), key=lambda pair: len(pair[0]), reverse=True))
-
-
-def _stores(run: Path) -> Iterator[str]:
-    """The folders of preprocessed images that a run's teachers are recorded in, wherever $SEGDISTILL_STORE was."""
-    if not (run / "run.json").is_file():
-        return
-    for told in json.loads((run / "run.json").read_text(encoding="utf-8")).get("knowledge", {}).values():
-        if isinstance(told, dict) and isinstance(recording := told.get("cached"), str):
-            yield str(Path(recording).parents[2])  # STORE/images/knowledge/recording
-
-
-def _without(text: str, places: dict[str, str]) -> str:
-    """The text with other names for places, where they stand as whole names of folders."""
-    for place, name in places.items():
-        text = re.sub(rf"(?<![\w./~-]){re.escape(place)}(?![\w-]|\.\w)", name, text)
-    return text
 
 
 def _dense(text: str) -> str:

@@ -84,7 +84,7 @@ def start_here(folder: StudyFolder, planned: Planned, jobs: int) -> Job:
 def run_all(
     folder: StudyFolder,
     *,
-    jobs: int = 1,
+    jobs: int | None = 1,
     retry: bool = False,
     start: Start = start_here,
     look: Callable[[Mapping[str, Status]], None] = lambda _: None,
@@ -94,7 +94,7 @@ def run_all(
     Runs that failed before are left alone; those that fail now do not stop the others.
 
     Args:
-        jobs: how many at once.
+        jobs: how many at once; None: all whose teachers are done, for a cluster that has a queue of its own.
         retry: start those again that failed before.
         start: how one is started.
         look: is told now and then how far all runs are, for a progress bar.
@@ -102,8 +102,9 @@ def run_all(
     Raises:
         SegdistillError: less than one job, or another process runs this study.
     """
-    if jobs < 1:
-        raise SegdistillError(f"--jobs: one at least, got {jobs}")
+    at_once = len(folder.planned) if jobs is None else jobs
+    if at_once < 1:
+        raise SegdistillError(f"--jobs: one at least, got {at_once}")
     with folder.locked():
         folder.make_data()
         if retry:
@@ -119,8 +120,8 @@ def run_all(
                         _settle(folder, name, code)
                 statuses = folder.statuses()
                 waiting = [one for one in ready(folder.planned, statuses) if one.name not in working]
-                for planned in waiting[: jobs - len(working)]:
-                    working[planned.name] = start(folder, planned, jobs)
+                for planned in waiting[: at_once - len(working)]:
+                    working[planned.name] = start(folder, planned, at_once)
                 look(statuses)
                 # A run that a killed study left behind may still be at work: its students wait for it.
                 if not working and "running" not in statuses.values():

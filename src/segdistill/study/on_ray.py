@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,10 +38,10 @@ class OnRay:
 
     Args:
         address: of the cluster; None: a cluster of this machine alone.
-        cpus, gpus: that a run takes.
+        cpus, gpus: that a run takes, which may be parts of one. Ray shows a run no more GPUs than it takes.
 
     Raises:
-        SegdistillError: Ray is not installed, or the cluster does not answer.
+        SegdistillError: Ray is not installed, the cluster does not answer, or a run can never have that many.
     """
 
     def __init__(self, address: str | None = None, *, cpus: float = 1, gpus: float = 0) -> None:
@@ -49,10 +50,15 @@ class OnRay:
         except ImportError:
             raise SegdistillError("Ray is not installed; pip install 'segdistill[ray]'") from None
         self._ray: Any = ray
+        for kind, number in (("cpus", cpus), ("gpus", gpus)):
+            if number > 1 and number != int(number):
+                raise SegdistillError(f"--ray-{kind} {number:g}: Ray gives a part of one, or whole ones")
         try:
             ray.init(address=address, ignore_reinit_error=True, log_to_driver=False, include_dashboard=False)
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise SegdistillError(f"--ray {address}: {error}") from error
+        if address is None:  # other clusters may grow
+            _must_have({"CPU": cpus, "GPU": gpus}, ray.cluster_resources())
         self._perform = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=0)(_perform)
 
     def __call__(self, folder: StudyFolder, planned: Planned, jobs: int) -> Job:
@@ -60,6 +66,15 @@ class OnRay:
         log = folder.file(f"logs/{planned.name}.log")
         log.parent.mkdir(parents=True, exist_ok=True)
         return RayJob(self._ray, self._perform.remote(command(folder, planned.name), str(log)))
+
+
+def _must_have(asked: Mapping[str, float], there: Mapping[str, float]) -> None:
+    """A run that asks for more than there is would wait for ever."""
+    for kind, number in asked.items():
+        if number > there.get(kind, 0):
+            raise SegdistillError(
+                f"--ray-{kind.lower()}s {number:g}: this machine has {there.get(kind, 0):g} for Ray; ask for fewer"
+            )
 
 
 def _perform(words: list[str], log: str) -> int:

@@ -13,6 +13,7 @@ from segdistill.run import CIRCUMSTANCE, Run
 from segdistill.study.expansion import RUNS, Planned
 from segdistill.study.folder import StudyFolder
 from segdistill.study.moved import at_home
+from segdistill.study.standing_alone import whole_places
 
 
 def reuse(folder: StudyFolder, other: StudyFolder) -> list[str]:
@@ -44,7 +45,7 @@ def _identities(folder: StudyFolder) -> dict[str, str]:
     for one in folder.planned:  # teachers come first
         run = folder.run(one.name)
         recipe = at_home(run.recipe, one.recipe) if run.file("recipe.yaml").is_file() else one.recipe
-        plain = recipe.model_dump(mode="json", exclude=set(IDENTITY))
+        plain = whole_places(recipe.model_dump(mode="json", exclude=set(IDENTITY)))
         for key in CIRCUMSTANCE["data"]:
             plain["data"].pop(key)
         teachers = {str(folder.path / RUNS / name): found[name] for name in one.needs}
@@ -55,7 +56,7 @@ def _identities(folder: StudyFolder) -> dict[str, str]:
 
 
 def _take(source: Run, target: Path, planned: Planned) -> None:
-    recipe, info = source.recipe, dict(source.info)
+    recipe, info = at_home(source.recipe, planned.recipe), dict(source.info)
     for name, teacher in planned.recipe.teachers.items():
         recipe.teachers[name].run = teacher.run
     known = info.get("teachers", {})

@@ -6,7 +6,7 @@ import json
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -14,6 +14,10 @@ from rich.console import Console
 from segdistill.cli.arguments import AsJson
 from segdistill.cli.study.arguments import Folder, Out, Profile, Words, asked
 from segdistill.cli.study.results import write_report
+from segdistill.errors import SegdistillError
+
+if TYPE_CHECKING:
+    from segdistill.study.local import Start
 
 
 def list_command(as_json: AsJson = False) -> None:
@@ -55,13 +59,30 @@ def run_command(
     words: Words,
     out: Out = None,
     profile: Profile = "full",
-    jobs: Annotated[int, typer.Option(help="Runs at once on this machine.", min=1)] = 1,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            help="Runs at once.  [default: 1; on Ray all whose teachers are done]", min=1, show_default=False
+        ),
+    ] = None,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Start again those that failed.")
     ] = False,
     ray: Annotated[
         str | None,
         typer.Option(help="Run on Ray: a cluster's address, or `local`.", show_default=False),
+    ] = None,
+    ray_cpus: Annotated[
+        float | None,
+        typer.Option(help="Cores that a run takes on Ray.  [default: 1]", min=0, show_default=False),
+    ] = None,
+    ray_gpus: Annotated[
+        float | None,
+        typer.Option(
+            help="GPUs that a run takes on Ray, such as 1 or 0.5; it sees no others.  [default: 0]",
+            min=0,
+            show_default=False,
+        ),
     ] = None,
     take: Annotated[
         list[Path] | None,
@@ -87,13 +108,17 @@ def run_command(
       segdistill study run teach_former_table1 data.path=Dataset101_Sarcoma --out studies/sarcoma --jobs 2
 
       segdistill study run teach_former_table3 data.path=Dataset101_Sarcoma --reuse studies/sarcoma
+
+      segdistill study run labels data.path=/shared/Dataset101_Sarcoma --ray 10.0.0.1:6379 --ray-cpus 4 --ray-gpus 1
     """
     from segdistill.study.expansion import expand
     from segdistill.study.folder import StudyFolder, counted
-    from segdistill.study.local import Start, run_all, start_here
+    from segdistill.study.local import run_all
     from segdistill.study.reuse import reuse
     from segdistill.study.watching import Watch
 
+    if ray is None and (ray_cpus is not None or ray_gpus is not None):
+        raise SegdistillError("--ray-cpus and --ray-gpus say what a run takes on Ray; say --ray ADDRESS, too")
     study = asked(words, profile)
     path = out or Path("studies") / study.name
     if plan:
@@ -106,11 +131,9 @@ def run_command(
         Console(stderr=True).print(
             f"{len(taken)} runs taken over from {other}", highlight=False, markup=False
         )
-    start: Start = start_here
-    if ray is not None:
-        from segdistill.study.on_ray import OnRay
-
-        start = OnRay(None if ray == "local" else ray)
+    start = _start(ray, ray_cpus, ray_gpus)
+    if jobs is None and ray is None:
+        jobs = 1
     with Watch(folder) as watch:
         run_all(folder, jobs=jobs, retry=retry_failed, start=start, look=watch.look)
     counts = counted(folder.statuses())
@@ -123,6 +146,17 @@ def run_command(
             highlight=False, markup=False, soft_wrap=True,
         )  # fmt: skip
         raise typer.Exit(1)
+
+
+def _start(ray: str | None, cpus: float | None, gpus: float | None) -> Start:
+    """Where runs are started: here, or on Ray."""
+    from segdistill.study.local import start_here
+
+    if ray is None:
+        return start_here
+    from segdistill.study.on_ray import OnRay
+
+    return OnRay(None if ray == "local" else ray, cpus=1 if cpus is None else cpus, gpus=gpus or 0)
 
 
 def slurm_command(
