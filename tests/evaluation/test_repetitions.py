@@ -27,6 +27,10 @@ def test_the_p_value_is_that_of_a_t_test() -> None:
     assert repetitions(values).p == pytest.approx(p)
 
 
-@pytest.mark.parametrize("values", [[0.01, 0.02], [0.01, 0.01, 0.01]], ids=["two", "all the same"])
+@pytest.mark.parametrize(
+    "values",
+    [[0.01, 0.02], [0.01, 0.01, 0.01], [0.3, 0.3, 0.30000001]],
+    ids=["two", "all the same", "the same but for rounding"],
+)
 def test_nothing_to_test(values: list[float]) -> None:
     assert repetitions(values).p is None

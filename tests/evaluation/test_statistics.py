@@ -109,6 +109,22 @@ def test_the_same_difference_everywhere() -> None:
     assert found.wilcoxon_p == pytest.approx(2 / 2**5)
 
 
+@pytest.mark.parametrize("unit", [0.3, 30.0, 250.0])
+def test_differences_that_are_the_same_but_for_rounding(unit: float) -> None:
+    base = [0.5 * unit, 0.7 * unit, 0.9 * unit]
+    noise = [0, 0, 1e-8 * unit]
+    found = paired(named([b + unit + n for b, n in zip(base, noise, strict=True)]), named(list(base)))
+    assert found.method == "constant" and found.t_p is None and found.effect is None
+    assert found.wilcoxon_p == pytest.approx(0.25)
+    none = paired(named([b + n for b, n in zip(base, noise, strict=True)]), named(list(base)))
+    assert (none.t_p, none.wilcoxon_p, none.effect) == (1, 1, 0)
+    told = paired(
+        named([b + n for b, n in zip(base, (1e-4 * unit, 2e-4 * unit, 3e-4 * unit), strict=True)]),
+        named(list(base)),
+    )
+    assert told.t_p is not None and told.t_p < 1 and told.method != "constant"
+
+
 @settings(max_examples=50)
 @given(
     st.lists(

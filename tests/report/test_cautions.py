@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from segdistill.evaluation.lesions import detection
 from segdistill.report import build
 from segdistill.report.cautions import Caution, examine
 from segdistill.report.comparisons import ALONE, comparisons
+from segdistill.report.exports.sharing import without_places
 from segdistill.report.gather import gather
 from segdistill.report.tables.lesions import rounds
 
@@ -49,6 +51,34 @@ def test_a_baseline_that_was_not_tuned(make_run: Callable[..., Path], scores: An
     assert (
         cautions["Untuned baseline"].severity == "note" and "study tune" in cautions["Untuned baseline"].text
     )
+
+
+def test_what_a_baseline_was_tuned_for(make_run: Callable[..., Path], scores: Any, tmp_path: Path) -> None:
+    """The report and what is exported, which says no longer where the images lie, agree on it."""
+
+    def told(root: Path, **tuned: Any) -> str:
+        runs = group(make_run, scores, root, alone={"data": "/data/Dataset900_Made"})
+        for run in root.glob("alone?"):
+            recipe = yaml.safe_load((run / "recipe.yaml").read_text())
+            recipe["tuned"] |= {"student": recipe["student"], "data": "Dataset900_Made", "epochs": 20} | tuned
+            (run / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+        evidence = gather(runs)
+        texts = [
+            [one.text for one in examine(each) if one.title == "Untuned baseline"]
+            for each in (evidence, without_places(evidence))
+        ]
+        assert texts[0] == texts[1]
+        return " ".join(texts[0])
+
+    assert told(tmp_path / "own") == ""
+    assert "tuned for other images; for it they" in told(tmp_path / "images", data="Dataset7")
+    others = {"student": {"type": "big"}, "epochs": 5}
+    assert "for another network, another number of epochs;" in told(tmp_path / "others", **others)
+    found = {"train.optimizer.lr": 3e-3, "train.epochs": 20, "data.augmentation": None}
+    assert "were tuned with another data.augmentation, train.optimizer.lr than it has; for it" in told(
+        tmp_path / "changed", settings=found
+    )
+    assert told(tmp_path / "unchanged", settings={"train.epochs": 20}) == ""
 
 
 def test_a_metric_file_of_other_cases(make_run: Callable[..., Path], scores: Any, tmp_path: Path) -> None:

@@ -111,6 +111,27 @@ def test_the_same_runs_give_the_same_files_and_replace_those_before(
     assert [(out / name).read_bytes() for name in names] == before
 
 
+def test_figures_that_a_report_does_not_show_do_not_outlive_it(study: list[Path], tmp_path: Path) -> None:
+    """Pictures of cases above all; files that are nobody's figures stay."""
+    out, shown = tmp_path / "out", [study[0], study[2], study[3]]
+    build(shown, out)
+    figures = out / "figures"
+    assert (figures / "overlay-1-best.png").is_file() and (figures / "pictures.json").is_file()
+    (figures / "overlay.png").write_text("mine")
+    (figures / "notes.json").write_text("mine")
+    build(shown, out, shown=Shown(images=False))
+    left = {file.name for file in figures.iterdir()}
+    assert {name for name in left if name.startswith(("overlay", "pictures"))} == {"overlay.png"}
+    assert "notes.json" in left and "differences.svg" in left
+    build([study[0]], out, shown=Shown(images=False))
+    left = {file.name for file in figures.iterdir()} - {"overlay.png", "notes.json"}
+    assert left == {
+        name
+        for name in re.findall(r"figures/([\w.-]+)", (out / "report.md").read_text())
+        for name in (name, name.replace(".png", ".svg"))
+    }
+
+
 def test_markdown_links_to_figures_that_are_there(built: Path) -> None:
     text = built.with_name("report.md").read_text(encoding="utf-8")
     links = re.findall(r"^!\[.*\]\(([^()]*)\)$", text, flags=re.MULTILINE)

@@ -108,6 +108,99 @@ def test_a_student_alone_that_was_not_evaluated_only_has_to_be(
     assert judge([alone, distilled]).command == f"segdistill evaluate '{alone}'"
 
 
+@pytest.mark.parametrize(
+    "names", [("taught_s1", "taught_s2"), ("exp1/taught", "exp2/taught"), ("a_s1", "a_s0")]
+)
+def test_each_student_alone_that_is_missing_has_a_recipe_of_its_own(
+    names: tuple[str, str], make_run: Callable[..., Path], scores: Any, tmp_path: Path
+) -> None:
+    settings: dict[str, Any] = {"kind": "distilled", "method": "hinton", "scores": scores(0.7)}
+    runs = [
+        make_run(tmp_path / name, network=network, seed=seed, **settings)
+        for name, network, seed in zip(names, ("unet", "vnet"), (1, 0), strict=True)
+    ]
+    out = tmp_path / "out"
+    build(runs, out)
+    text = (out / "report.md").read_text()
+    commands = [line.split() for line in text.splitlines() if f"train {out}" in line]
+    recipes, folders = {words[2] for words in commands}, {words[-1] for words in commands}
+    assert len(recipes) == len(folders) == 2 and {Path(one) for one in recipes} == set(out.glob("*.yaml"))
+    networks = [yaml.safe_load(Path(words[2]).read_text())["student"]["type"] for words in commands]
+    seeds = [{"unet": "train.seed=1", "vnet": "train.seed=0"}[network] for network in networks]
+    assert set(networks) == {"unet", "vnet"} and seeds == [words[3] for words in commands]
+
+
+def test_the_student_alone_is_trained_in_each_fold(
+    make_run: Callable[..., Path], scores: Any, tmp_path: Path
+) -> None:
+    runs = [
+        make_run(
+            tmp_path / f"taught_fold{fold}", kind="distilled", network="unet", method="hinton", fold=fold,
+            scores=scores(0.7, seed=fold),
+        )
+        for fold in range(2)
+    ]  # fmt: skip
+    command = conclude(gather(runs), tmp_path / "out")[0].command
+    assert command is not None
+    assert [line.split()[3:] for line in command.splitlines()] == [
+        ["train.seed=0", f"data.splits.fold={fold}", "--out", f"{tmp_path}/taught_alone_fold{fold}_seed0"]
+        for fold in range(2)
+    ]
+
+
+def test_a_student_alone_that_is_not_finished_is_not_denied(
+    make_run: Callable[..., Path], scores: Any, tmp_path: Path
+) -> None:
+    alone = make_run(
+        tmp_path / "alone", kind="alone", network="unet", scores=None, status="training", epochs=7
+    )
+    distilled = make_run(
+        tmp_path / "d", kind="distilled", network="unet", scores=scores(0.7), method="hinton"
+    )
+    verdict = judge([alone, distilled])
+    assert "unknown, because the same network trained alone (S1) is not finished." in verdict.sentence
+    assert verdict.command == "segdistill train student_alone train.seed=0 --resume"
+
+
+def test_a_student_that_is_not_finished_is_gone_on_with(
+    make_run: Callable[..., Path], tmp_path: Path
+) -> None:
+    run = make_run(
+        tmp_path / "d", kind="distilled", network="unet", scores=None, method="hinton", status="training"
+    )
+    verdict = judge([run])
+    assert verdict.sentence.endswith("is not finished, so nothing can be concluded about it.")
+    assert verdict.command == "segdistill train hinton train.seed=0 --resume"
+
+
+def test_no_command_is_made_up_for_what_cannot_be_gone_on_with(
+    make_run: Callable[..., Path], tmp_path: Path
+) -> None:
+    run = make_run(
+        tmp_path / "d", kind="distilled", network="unet", scores=None, method="hinton", status="training",
+        more={"command": "a script of my own"},
+    )  # fmt: skip
+    assert judge([run]).command is None
+
+
+def test_cases_in_which_no_dice_is_defined_are_still_shared(
+    make_run: Callable[..., Path], scores: Any, tmp_path: Path
+) -> None:
+    nothing = {case: dict.fromkeys(row) for case, row in scores(0.7).items()}
+    teacher = make_run(tmp_path / "teacher", kind="alone", network="big", scores=nothing)
+    alone = make_run(tmp_path / "alone", kind="alone", network="unet", scores=nothing)
+    student = make_run(
+        tmp_path / "d", kind="distilled", network="unet", scores=nothing, method="hinton",
+        teachers={"t": str(teacher)},
+    )  # fmt: skip
+    sentence = judge([teacher, alone, student]).sentence
+    assert (
+        "shares 8 cases with the same student trained alone, but in none of them is a Dice defined for both"
+        in sentence
+    )
+    assert "it shares 8 cases with its best teacher (T1, big), but in none" in sentence
+
+
 def test_an_unevaluated_student_has_no_verdict(make_run: Callable[..., Path], tmp_path: Path) -> None:
     run = make_run(tmp_path / "d", kind="distilled", network="unet", scores=None, method="hinton")
     verdict = judge([run])

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from segdistill.evaluation.statistics import ROUNDING
+
 FEWEST = 3  # repetitions; of two a t-test has one degree of freedom
 
 
@@ -45,6 +47,6 @@ def repetitions(
     """
     values = np.asarray(differences, dtype=np.float64)
     agreeing = int((np.sign(values) == np.sign(values.mean() if whole is None else whole)).sum())
-    varied = len(values) >= FEWEST and np.ptp(values) > 1e-12 * max(1.0, float(np.abs(values).max()))
+    varied = len(values) >= FEWEST and np.ptp(values) > ROUNDING * max(1.0, float(np.abs(values).max()))
     p = float(stats.ttest_1samp(values, 0.0).pvalue) if tested and varied else None
     return Repetitions(tuple(values.tolist()), agreeing, p)

@@ -20,6 +20,16 @@ Values = Mapping[str, float | None]
 FEWEST = 3
 """Below this number of cases there is neither an interval nor a p-value."""
 
+ROUNDING = 1e-6
+"""Differences that are apart by less than this part of the largest value are the same.
+
+A score that was printed, or computed in single precision, has six or seven digits. A smaller spread is of how numbers
+were written, not of patients, and a t-test would take it for certainty. It is a part of the values, whose size decides
+how they are rounded: so it suits shares, percents and millimetres.
+"""
+
+NOTHING = 1e-12  # of any unit: no score is so small, and squares of smaller ones are rounded to 0
+
 
 @dataclass(frozen=True)
 class Paired:
@@ -63,7 +73,7 @@ def paired(a: Values, b: Values, *, confidence: float = 0.95, resamples: int = 9
     The interval of the mean difference is the bias-corrected and accelerated bootstrap (Efron, 1987) over
     cases, from `seed`. The p-values are two-sided: the paired t-test and Wilcoxon's signed-rank test. Where
     every difference is 0 both are 1. Where all differences are equal and not 0, the t-test is undefined.
-    Fewer than three cases: means only.
+    Equal is what differs by less than `ROUNDING` of the largest value. Fewer than three cases: means only.
     """
     # In order of their names, so that the interval does not hang on the order in which cases were scored.
     values = {case: (_defined(a.get(case)), _defined(b.get(case))) for case in sorted({*a, *b})}
@@ -73,7 +83,8 @@ def paired(a: Values, b: Values, *, confidence: float = 0.95, resamples: int = 9
     differences = first - second
     n = len(pairs)
     enough = n >= FEWEST
-    interval, method = _interval(differences, confidence, resamples, seed) if enough else (None, None)
+    settled = _settled(first, second) if enough else differences
+    interval, method = _interval(settled, confidence, resamples, seed) if enough else (None, None)
     return Paired(
         n=n,
         mean_a=float(first.mean()) if n else None,
@@ -82,9 +93,9 @@ def paired(a: Values, b: Values, *, confidence: float = 0.95, resamples: int = 9
         interval=interval,
         confidence=confidence,
         method=method,
-        t_p=_t_test(differences) if enough else None,
-        wilcoxon_p=_wilcoxon(differences) if enough else None,
-        effect=_effect(differences) if enough else None,
+        t_p=_t_test(settled) if enough else None,
+        wilcoxon_p=_wilcoxon(settled) if enough else None,
+        effect=_effect(settled) if enough else None,
         left_out=left_out,
     )
 
@@ -93,13 +104,17 @@ def _defined(value: float | None) -> float | None:
     return None if value is None or not math.isfinite(value) else float(value)
 
 
+def _settled(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """The differences: one number where they are equal but for rounding, and 0 where they are 0 but for it."""
+    differences = first - second
+    tolerance = max(NOTHING, ROUNDING * float(np.abs([first, second]).max()))
+    if np.ptp(differences) <= tolerance:
+        differences = np.full_like(differences, differences.mean())
+    return np.where(np.abs(differences) <= tolerance, 0.0, differences)
+
+
 def _constant(differences: np.ndarray) -> bool:
-    """Whether the differences are equal but for rounding."""
-    return bool(np.ptp(differences) <= 1e-12 * max(1.0, float(np.abs(differences).max())))
-
-
-def _zero(differences: np.ndarray) -> bool:
-    return bool(np.abs(differences).max() <= 1e-12)
+    return bool((differences == differences[0]).all())
 
 
 def _interval(
@@ -128,17 +143,15 @@ def _interval(
 
 def _t_test(differences: np.ndarray) -> float | None:
     if _constant(differences):
-        return 1.0 if _zero(differences) else None
+        return None if differences.any() else 1.0
     return float(stats.ttest_1samp(differences, 0.0).pvalue)
 
 
 def _wilcoxon(differences: np.ndarray) -> float:
-    # Differences that are 0 but for rounding would be ranked otherwise.
-    settled = np.where(np.abs(differences) <= 1e-12, 0.0, differences)
-    return 1.0 if not settled.any() else float(stats.wilcoxon(settled).pvalue)
+    return float(stats.wilcoxon(differences).pvalue) if differences.any() else 1.0
 
 
 def _effect(differences: np.ndarray) -> float | None:
     if _constant(differences):
-        return 0.0 if _zero(differences) else None
+        return None if differences.any() else 0.0
     return float(differences.mean() / differences.std(ddof=1))

@@ -72,7 +72,7 @@ def build(
     content = page.compose(evidence, out, about=about, shown=shown or Shown())
     for comparison in evidence.comparisons:
         if comparison.alone is None:
-            baseline.write_recipe(comparison.student, out)
+            baseline.write_recipe(comparison.student, evidence, out)
     page.write_figures(content, evidence, out / "figures")
     write_text(out / "report.md", markdown.render(content))
     write_text(out / "report.html", html.render(content))

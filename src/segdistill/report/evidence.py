@@ -141,7 +141,7 @@ class Evidence:
     cases: tuple[
         str, ...
     ]  # that all models have scores of and no teacher had learnt from; empty without such
-    missing_teachers: Mapping[str, tuple[Missing, ...]]  # run name -> teachers that are no run folder
+    missing_teachers: Mapping[Path, tuple[Missing, ...]]  # path of a run -> teachers that are no run folder
     leaks: Mapping[Path, tuple[Leak, ...]] = field(default_factory=dict)  # by the path of a run
     absent: frozenset[tuple[str, str]] = (
         frozenset()
@@ -156,8 +156,18 @@ class Evidence:
         return tuple(run for model in self.models for run in model.runs)
 
     @property
+    def evaluated(self) -> tuple[RunRecord, ...]:
+        """The runs whose scores count."""
+        return tuple(run for model in self.models for run in model.evaluated)
+
+    @property
     def classes(self) -> tuple[str, ...]:
-        return next((run.classes for run in self.runs if run.classes), ())
+        return next((run.classes for run in self.evaluated if run.classes), ())
+
+    @property
+    def tolerance(self) -> float | None:
+        """In mm, of NSD."""
+        return next((run.tolerance for run in self.evaluated if run.tolerance is not None), None)
 
     @property
     def over(self) -> str:
@@ -168,9 +178,8 @@ class Evidence:
     def splits(self) -> Mapping[str, tuple[str, ...]]:
         """The evaluated runs' names by the split that they were scored on: test, validation or train."""
         found: dict[str, tuple[str, ...]] = {}
-        for run in self.runs:
-            if run.scores:
-                found[run.split] = (*found.get(run.split, ()), run.name)
+        for run in self.evaluated:
+            found[run.split] = (*found.get(run.split, ()), run.name)
         return found
 
     @property
@@ -184,6 +193,11 @@ class Evidence:
         """The distilled student that overlays and worst cases are of: the first in rank."""
         judged = [c for c in self.comparisons if c.student.evaluated]
         return max(judged, key=lambda c: self.rank(c.student), default=None)
+
+    def missing_of(self, model: Model) -> tuple[Missing, ...]:
+        """The teachers of a model's runs that are no run folder, each once."""
+        every = (one for run in model.runs for one in self.missing_teachers.get(run.path, ()))
+        return tuple(dict.fromkeys(every))
 
     def leaks_of(self, *models: Model) -> tuple[Leak, ...]:
         """The leaks of all runs of these models, by teacher."""

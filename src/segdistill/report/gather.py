@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from segdistill.errors import SegdistillError
-from segdistill.report import likeness
+from segdistill.report import likeness, names
 from segdistill.report.absent import disputed, settled
 from segdistill.report.evidence import Comparison, Evidence, Missing, Model, shared_by
 from segdistill.report.leaks import Leak, cases_in, clean, learnt_cases
@@ -24,21 +24,23 @@ def gather(folders: Sequence[Path]) -> Evidence:
         SegdistillError: no run folder, a broken file, or runs on different data sets.
     """
     runs = [read_run(folder) for folder in _expand(folders)]
-    names = {run.dataset for run in runs if run.dataset}
-    if len(names) > 1:
+    datasets = {run.dataset for run in runs if run.dataset}
+    if len(datasets) > 1:
         raise SegdistillError(
-            f"These runs are on different data sets ({', '.join(sorted(names))}); "
+            f"These runs are on different data sets ({', '.join(sorted(datasets))}); "
             "a comparison needs the same cases: make one report for each data set"
         )
-    missing: dict[str, tuple[Missing, ...]] = {}
+    missing: dict[Path, tuple[Missing, ...]] = {}
     known = {run.path.resolve(): run for run in runs}
     by_name: dict[Path, dict[str, list[RunRecord]]] = {}
     for run in list(runs):
-        found, lost = _teachers(run, known, names)
+        found, lost = _teachers(run, known, datasets)
         by_name[run.path.resolve()] = found
         if lost:
-            missing[run.name] = tuple(lost)
-    absent = disputed(known.values())
+            missing[run.path] = tuple(lost)
+    called = names.telling({path: run.name for path, run in known.items()})
+    known = {path: replace(run, name=called[path]) for path, run in known.items()}
+    absent = disputed(run for run in known.values() if not run.strangers)
     known = dict(zip(known, settled([*known.values()], absent), strict=True))
     by_name = {
         path: {name: [known[one.path.resolve()] for one in those] for name, those in found.items()}
@@ -49,13 +51,9 @@ def gather(folders: Sequence[Path]) -> Evidence:
     teacher_paths = {run.path.resolve() for found in taught_by.values() for run in found}
     alike: dict[str, list[RunRecord]] = {}
     for run in runs:
-        alike.setdefault(likeness.identity(run, taught_by.get(run.path.resolve(), [])), []).append(run)
+        alike.setdefault(likeness.identity(run, by_name.get(run.path.resolve())), []).append(run)
     groups = [sorted(one, key=_repetition) for group in alike.values() for one in _by_preparation(group)]
     models = _named(groups, teacher_paths)
-    baselines: dict[str, dict[str, Mapping[str, Mapping[str, float]]]] = {}
-    for run in runs:
-        for name, answer in run.baselines.items():
-            baselines.setdefault(name, {}).update(answer.values)
     leaks = {run.path: _leaks(run, by_name.get(path, {}), models) for path, run in known.items()}
     leaking = [cases_in(leak for run in model.runs for leak in leaks[run.path]) for model in models]
     evidence = Evidence(
@@ -63,7 +61,7 @@ def gather(folders: Sequence[Path]) -> Evidence:
         comparisons=tuple(
             _compare(model, models, taught_by) for model in models if model.role == "distilled"
         ),
-        baselines={name: Scores(values) for name, values in baselines.items()},
+        baselines=_baselines(run for run in runs if not run.strangers),
         cases=clean(shared_by(models), leaking),
         missing_teachers=missing,
         leaks=leaks,
@@ -105,6 +103,15 @@ def _teachers(
                 told = f"{name} ({Path(place).name})" if len(set(run.places(name))) > 1 else name
                 lost[Missing(told, origin(run, name, place), name in run.taught_on)] = None
     return found, list(lost)
+
+
+def _baselines(runs: Iterable[RunRecord]) -> dict[str, Scores]:
+    """What answers that look at no image score, on the cases of all these runs."""
+    found: dict[str, dict[str, Mapping[str, Mapping[str, float]]]] = {}
+    for run in runs:
+        for name, answer in run.baselines.items():
+            found.setdefault(name, {}).update(answer.values)
+    return {name: Scores(values) for name, values in found.items()}
 
 
 def _leaks(
@@ -153,15 +160,18 @@ def _named(groups: list[list[RunRecord]], teacher_paths: set[Path]) -> tuple[Mod
             named.append((wanted, short, group))
     models: list[Model] = []
     for wanted, short, group in named:
-        twins = [likeness.without_seed(runs[0].name) for _, name, runs in named if name == short]
-        own = likeness.told_apart(likeness.without_seed(group[0].name), twins)
-        variant = "" if own == group[0].method else own
+        twins = [_stem(runs[0]) for _, name, runs in named if name == short]
+        own = likeness.told_apart(_stem(group[0]), twins)
+        own = "" if own == group[0].method else own
         taken = {model.short for model in models}
-        same = (f"{variant} {number}".strip() for number in itertools.count(2))
-        while _called(short, variant) in taken:  # of one name in two folders
-            variant = next(same)
+        again = (f"{own} {number}".strip() for number in itertools.count(2))  # of one name in two folders
+        variant = next(one for one in itertools.chain([own], again) if _called(short, one) not in taken)
         models.append(Model(wanted, _called(short, variant), tuple(group), variant))
     return tuple(models)
+
+
+def _stem(run: RunRecord) -> str:
+    return likeness.without_seed(run.name.rpartition("/")[2], run.seed)
 
 
 def _called(short: str, variant: str) -> str:

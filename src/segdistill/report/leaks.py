@@ -27,12 +27,12 @@ def learnt_cases(run: RunRecord, teachers: Mapping[str, Sequence[RunRecord]]) ->
     """By teacher, the scored cases of a run that it had learnt from; without teachers that had learnt from none.
 
     Where a run does not say what its teachers had learnt from, their splits do. One that is scored on its own training
-    cases says so itself (`split`), and is not said to leak on top.
+    cases says so itself (`split`), and is not said to leak on top. Scores of other cases are none of a run's.
 
     Args:
         teachers: by name, those whose run folders were found.
     """
-    if run.scores is None or run.split == "train":
+    if run.scores is None or run.strangers or run.split == "train":
         return {}
     scored, found = set(run.scores.cases), {}
     for name in {**run.teachers, **run.taught_on}:

@@ -20,11 +20,14 @@ REPEATED = {"train.seed", "data.splits.fold"}
 """What repetitions of a run differ in."""
 
 
-def identity(run: RunRecord, teachers: Sequence[RunRecord] = ()) -> str:
+def identity(run: RunRecord, teachers: Mapping[str, Sequence[RunRecord]] | None = None) -> str:
     """A key that runs share exactly when they differ by nothing but seed and fold (their teachers' too).
 
     Folds prepare their images by their own training cases: they are the same data where all cases are the same
     (`prepared_alike` tells whether those of one fold are).
+
+    Args:
+        teachers: by name, those whose run folders were found; any other is known by where it lay.
     """
     recipe = {
         key: value for key, value in run.recipe.items() if key not in ("seed", "name", "teachers", "tuned")
@@ -32,7 +35,9 @@ def identity(run: RunRecord, teachers: Sequence[RunRecord] = ()) -> str:
     settings = {k: v for k, v in _flat(recipe).items() if k not in CIRCUMSTANCE | REPEATED}
     given = run.recipe.get("teachers") or {}
     weights = {name: _settings(row) for name, row in given.items()} if isinstance(given, Mapping) else {}
-    taught = sorted(identity(teacher) for teacher in teachers) or sorted(run.teachers.values())
+    taught = sorted(
+        key for name in run.teachers for key in _taught_by(run, name, (teachers or {}).get(name, ()))
+    )
     test = sorted(run.splits.get("test", ()))
     everyone = sorted(case for cases in run.splits.values() for case in cases)
     return _canonical([run.kind, run.method, run.network, settings, weights, taught, everyone, test])
@@ -60,12 +65,14 @@ def _told(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def without_seed(name: str) -> str:
-    """A run's name without seed and fold: "hinton_fold1_seed3" and "hinton-s3" are "hinton"."""
-    return (
-        re.sub(r"([-_. ]+fold[-_. ]*\d+)?([-_. ]+(seed|s)[-_. ]*\d+)?$", "", name, flags=re.IGNORECASE)
-        or name
-    )
+def without_seed(name: str, seed: int | None = None) -> str:
+    """A run's name without seed and fold: "hinton_fold1_seed3" is "hinton", and so is "hinton-s3" of seed 3.
+
+    Args:
+        seed: the run's. Without it, "s3" stays: it may as well be a network's preset.
+    """
+    seeds = r"seed[-_. ]*\d+" if seed is None else rf"seed[-_. ]*\d+|s[-_. ]*0*{seed}"
+    return re.sub(rf"([-_. /]+fold[-_. ]*\d+)?([-_. /]+({seeds}))?$", "", name, flags=re.IGNORECASE) or name
 
 
 def told_apart(name: str, twins: Sequence[str]) -> str:
@@ -76,6 +83,16 @@ def told_apart(name: str, twins: Sequence[str]) -> str:
     shared = sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, zip(*parts, strict=False)))
     own = "_".join(name.split("_")[shared:])
     return own if own and all(len(words) > shared for words in parts) else name
+
+
+def _taught_by(run: RunRecord, name: str, found: Sequence[RunRecord]) -> list[str]:
+    """Keys of who taught under a name. Each seed may have had a teacher of its own, which may be gone."""
+    if found:
+        return [identity(teacher) for teacher in found]
+    given = run.recipe.get("teachers")
+    section = given.get(name) if isinstance(given, Mapping) else None
+    is_run = isinstance(section, Mapping) and bool(section.get("run"))
+    return [without_seed(place) if is_run else place for place in run.places(name)]
 
 
 def _comparable(recipe: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from segdistill.report.figures import (
     bubble,
     curves,
     differences,
+    earlier,
     kept,
     lesion_size,
     overlays,
@@ -185,14 +186,19 @@ def compose(
 
 
 def write_figures(page: Page, evidence: Evidence, folder: Path) -> None:
-    """Write every figure as PNG, and as SVG where it is one of lines."""
+    """Write every figure as PNG, and as SVG where it is one of lines; those of an earlier report are replaced."""
+    written = set()
     if evidence.headline is not None and not isinstance(page.overlays, Missing):
         kept.write(folder, page.overlays, evidence.headline.student)
+        written.add(kept.FILE)
     for figure in page.figures:
         with replacing(folder / f"{figure.name}.png") as temporary:
             temporary.write_bytes(figure.png)
+        written.add(f"{figure.name}.png")
         if figure.svg:
             write_text(folder / f"{figure.name}.svg", figure.svg)
+            written.add(f"{figure.name}.svg")
+    earlier.remove(folder, but=written)
 
 
 def _pictures(

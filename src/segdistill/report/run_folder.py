@@ -102,6 +102,11 @@ class RunRecord:
         return tuple(sorted(set(self.scores.cases) - own)) if self.scores and own else ()
 
     @property
+    def finished(self) -> bool:
+        """Whether training ended as planned, or does not say that it did not."""
+        return self.status in ("", "finished")
+
+    @property
     def planned_epochs(self) -> int | None:
         train = self.recipe.get("train")
         epochs = train.get("epochs") if isinstance(train, Mapping) else None

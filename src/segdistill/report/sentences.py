@@ -8,6 +8,7 @@ from segdistill.report.evidence import Evidence, Model
 from segdistill.report.words import BASELINES, count, fixed, listing, p_value, points, signed, times
 
 LEAST_SAVED = 1.05  # times less; below that it is "1.0 x fewer"
+ALONE = "the same student trained alone"
 
 
 def against_alone(name: str, one: Compared, student: Model, alone: Model, noun: tuple[str, str]) -> str:
@@ -15,7 +16,7 @@ def against_alone(name: str, one: Compared, student: Model, alone: Model, noun: 
     test = one.test
     difference = points(test.difference)
     if difference is None:
-        return f"{name} shares no case with the same student trained alone, so the two cannot be compared"
+        return f"{name} {_nothing_shared(test, ALONE)}, so the two cannot be compared"
     size = fixed(abs(difference), 1 if abs(difference) >= 0.05 else 2)
     facts = _facts(one, student, alone, noun)
     match one.outcome:
@@ -35,7 +36,7 @@ def without_judging(name: str, test: Paired, student: Model, alone: Model, noun:
     """How far a student is from the same student alone, where that is no evidence."""
     difference = points(test.difference)
     if difference is None:
-        return f"{name} shares no case with the same student trained alone"
+        return f"{name} {_nothing_shared(test, ALONE)}"
     direction = "more" if difference >= 0 else "less"
     facts = f"{count(test.n, *noun)}, {_seeds(student, alone)}"
     return (
@@ -48,7 +49,7 @@ def against_teacher(one: Compared, student: Model, teacher: Model, tainted: bool
     """What is lost to the best teacher, and at how much less; begins with "it"."""
     difference = points(one.test.difference)
     if difference is None:
-        return f"it shares no case with its best teacher ({teacher.short}, {teacher.network})"
+        return f"it {_nothing_shared(one.test, f'its best teacher ({teacher.short}, {teacher.network})')}"
     size, judged = fixed(abs(difference)), not tainted and one.outcome != "open"
     said = f"scores {size} {'less' if difference < 0 else 'more'} than"
     if judged:
@@ -124,6 +125,14 @@ def noun_of(evidence: Evidence, *models: Model) -> tuple[str, str]:
     """What the compared cases are, one and several."""
     only = " that no teacher had learnt from" if evidence.left_out(*models) else ""
     return f"{evidence.noun}{only}", f"{evidence.noun}s{only}"
+
+
+def _nothing_shared(test: Paired, whom: str) -> str:
+    """Why there is no difference to tell: no case of both, or none in which both have a Dice."""
+    if not test.left_out:
+        return f"shares no case with {whom}"
+    shared = count(len(test.left_out), "case")
+    return f"shares {shared} with {whom}, but in none of them is a Dice defined for both"
 
 
 def _facts(one: Compared, student: Model, alone: Model, noun: tuple[str, str]) -> str:

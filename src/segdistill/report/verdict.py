@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from segdistill.report import baseline
+from segdistill.report import baseline, unscored
 from segdistill.report.comparisons import ALONE, LEVEL, TEACHER, find
 from segdistill.report.evidence import Comparison, Evidence, Model
 from segdistill.report.leaks import MARK
@@ -65,9 +64,8 @@ def judge(comparison: Comparison, evidence: Evidence, out: Path, brief: bool = F
     student = comparison.student
     name = _name(student, evidence)
     if not student.evaluated:
-        folder = shlex.quote(str(student.run.path))
-        sentence = f"{name} has no scores yet, so nothing can be concluded about it."
-        return Verdict("unknown", sentence, (), f"segdistill evaluate {folder}", ())
+        sentence = f"{name} {unscored.why(student)}, so nothing can be concluded about it."
+        return Verdict("unknown", sentence, (), unscored.commands(student.runs), ())
     details: list[str] = []
     tiles: list[Tile] = []
     command = None
@@ -77,10 +75,10 @@ def judge(comparison: Comparison, evidence: Evidence, out: Path, brief: bool = F
         result = "unknown"
         dice = fixed(points(evidence.dice(student)))
         first = (
-            f"{name} reaches a Dice of {dice} %; what distillation gained is unknown, because no run of the "
-            "same network trained alone is among these runs"
+            f"{name} reaches a Dice of {dice} %; what distillation gained is unknown, because "
+            f"{baseline.why_missing(comparison)}"
         )
-        command = baseline.commands(comparison, out)
+        command = baseline.commands(comparison, evidence, out)
     else:
         one = find(evidence, ALONE, student)
         assert one is not None  # the student alone has scores
@@ -137,7 +135,8 @@ def _savings(student: Model, teacher: Model) -> list[Tile]:
 def _nothing_distilled(evidence: Evidence) -> Verdict:
     judged = [model for model in evidence.models if model.evaluated]
     if not judged:
-        return Verdict("unknown", "None of these runs has scores yet.", (), "segdistill evaluate RUN", ())
+        sentence = "None of these runs has scores yet."
+        return Verdict("unknown", sentence, (), unscored.commands(evidence.runs), ())
     best = max(judged, key=evidence.dice)
     sentence = (
         f"None of these runs is distilled, so nothing can be said about distillation; the best network here "

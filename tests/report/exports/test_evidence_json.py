@@ -111,3 +111,19 @@ def test_recipes_are_kept_without_places(telling: list[Path]) -> None:
     assert recipe["train"]["epochs"] == 20 and "path" not in recipe["data"]
     assert "file" not in recipe["data"]["splits"] and "mlflow" not in recipe["train"]
     assert found["runs"][0]["cases"] == {"train": 6, "validation": 2, "test": 8}
+
+
+def test_runs_of_one_name_keep_their_own_teachers(
+    make_run: Callable[..., Path], scores: Callable[..., Any], tmp_path: Path
+) -> None:
+    runs = [
+        make_run(
+            tmp_path / folder / "student", kind="distilled", network="unet", scores=scores(0.7),
+            method=method, teachers={teacher: f"/gone/{teacher}"}, terms=("response",),
+        )
+        for folder, method, teacher in (("exp1", "hinton", "t"), ("exp2", "cwd", "heavy"))
+    ]  # fmt: skip
+    found = content(gather(runs))
+    assert [one["runs"] for one in found["models"]] == [["student"], ["student (2)"]]
+    assert [one["other_teachers"] for one in found["models"]] == [["t: not found"], ["heavy: not found"]]
+    assert {row["run"] for row in found["cases"]} == {"student", "student (2)"}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -120,3 +122,42 @@ def test_undefined_is_never_a_number(
     export(gather([run]), tmp_path / "out")
     for name, text in texts(tmp_path / "out").items():
         assert not UNDEFINED.search(text), name
+
+
+def test_no_warning_names_a_case(
+    make_run: Callable[..., Path], scores: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    """Every warning that may name a case does: the card never, and with numbers no file says one of the names."""
+    everyone = tuple(f"JaneDoe_19{year}" for year in range(10, 28))
+    absent, empty, chose, learnt, alone_only, *tested = everyone[:12]
+    training = list(everyone[12:])
+
+    def run(name: str, value: float, nothing: float | None, cases: Sequence[str], **more: Any) -> str:
+        found = scores(value, (*cases,))
+        found[absent]["anterior"] = nothing
+        found[empty] = dict.fromkeys(found[empty])
+        splits = {"train": training, "validation": [], "test": list(cases)} | more.pop("splits", {})
+        return str(make_run(tmp_path / name, scores=found, splits=splits, **more))
+
+    shared = [absent, empty, chose, learnt, *tested]
+    taught = {"train": [*training, learnt], "validation": [chose]}
+    teacher = run("teacher", 0.8, None, shared, kind="alone", network="big", splits=taught)
+    runs = [
+        teacher,
+        run("alone", 0.7, 0.0, [*shared, alone_only], kind="alone", network="unet"),
+        run("hinton", 0.75, None, shared, kind="distilled", network="unet", method="hinton",
+            teachers={"t": teacher}, terms=("kl",)),
+        run("foreign", 0.75, None, shared, kind="distilled", network="unet", method="fitnets",
+            teachers={"other": "nowhere"}, terms=("kl",), more={"taught_on": {"other": [tested[0]]}}),
+        run("strange", 0.7, None, shared, kind="alone", network="small", splits={"test": tested}),
+    ]  # fmt: skip
+    named, out = tmp_path / "named", tmp_path / "out"
+    export(gather([Path(one) for one in runs]), named)
+    warnings = json.loads((named / "evidence.json").read_text())["warnings"]
+    assert {one["title"] for one in warnings if "JaneDoe" in one["text"]} == {
+        "Absent structures", "Empty cases", "Leak", "Scores of other cases", "Selected on scored cases",
+        "Unequal case lists",
+    }  # fmt: skip
+    assert "JaneDoe" not in texts(named)["MODEL_CARD.md"]
+    export(gather([Path(one) for one in runs]), out, anonymous=True)
+    assert not [name for name, text in texts(out).items() if "JaneDoe" in text]

@@ -11,6 +11,7 @@ import pytest
 
 from segdistill.report.evidence import Evidence
 from segdistill.report.exports import table_csv
+from segdistill.report.exports.sharing import without_places
 from segdistill.report.gather import gather
 
 
@@ -121,3 +122,16 @@ def test_no_name_is_a_formula_for_a_spreadsheet(
 
 def test_numbers_below_zero_stay_numbers() -> None:
     assert table_csv._text(["a", "b"], [[-0.5, "-0.5"]]) == "a,b\n-0.5,'-0.5\n"
+
+
+def test_runs_of_one_name_are_numbered_and_no_folder_is_named(
+    make_run: Callable[..., Path], scores: Callable[..., Any], tmp_path: Path
+) -> None:
+    runs = [
+        make_run(tmp_path / owner / "student", kind="alone", network=network, scores=scores(value))
+        for owner, network, value in (("anna", "unet", 0.7), ("bert", "vnet", 0.8))
+    ]
+    text = table_csv.cases(without_places(gather(runs)))
+    assert "anna" not in text and "bert" not in text
+    found = {(row["run"], row["model"]) for row in rows(text)}
+    assert found == {("student", "S1"), ("student (2)", "S2")}

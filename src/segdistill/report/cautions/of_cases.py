@@ -110,9 +110,8 @@ def foreign_scores(evidence: Evidence) -> Iterator[Caution]:
 def unequal_classes(evidence: Evidence) -> Iterator[Caution]:
     """Runs that were scored on different structures."""
     found: dict[tuple[str, ...], list[str]] = {}
-    for run in evidence.runs:
-        if run.scores:
-            found.setdefault(tuple(sorted(run.classes)), []).append(run.name)
+    for run in evidence.evaluated:
+        found.setdefault(tuple(sorted(run.classes)), []).append(run.name)
     if len(found) > 1:
         told = "; ".join(f"{listing(list(names))}: {listing(runs)}" for names, runs in found.items())
         text = (

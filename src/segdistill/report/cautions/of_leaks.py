@@ -77,8 +77,9 @@ def _fate(evidence: Evidence, teacher: str) -> str:
 def unknown_teacher(evidence: Evidence) -> Iterator[Caution]:
     """Teachers that cannot be compared with or checked for leaks."""
     everyone = {teacher: None for missing in evidence.missing_teachers.values() for teacher in missing}
+    names = {run.path: run.name for run in evidence.runs}
     for teacher in everyone:
-        taught = [run for run, missing in evidence.missing_teachers.items() if teacher in missing]
+        taught = [names[path] for path, missing in evidence.missing_teachers.items() if teacher in missing]
         who = f"{listing(taught)} {'was' if len(taught) == 1 else 'were'} taught by {teacher.name}"
         unchecked = (
             "" if teacher.told else ", and whether it was trained on the scored cases cannot be checked"

@@ -7,6 +7,7 @@ from pathlib import Path
 from statistics import fmean
 
 from segdistill.evaluation.statistics import Paired
+from segdistill.publishable import flat
 from segdistill.report import baseline
 from segdistill.report.cautions.caution import Caution
 from segdistill.report.comparisons import compare, judging_p, outcome
@@ -63,19 +64,19 @@ def tuned_for(run: RunRecord) -> str | None:
     if not isinstance(tuned, Mapping):
         return None
     data, train = (run.recipe.get(key) or {} for key in ("data", "train"))
-    own = {
-        "network": run.recipe.get("student"),
-        "images": Path(str(data.get("path"))).name,
-        "number of epochs": train.get("epochs"),
+    then_and_now: dict[str, tuple[object, list[object]]] = {
+        "another network": (tuned.get("student"), [run.recipe.get("student")]),
+        # Exported recipes no longer say where the images lie; the run still knows what they are called.
+        "other images": (tuned.get("data"), [run.dataset, Path(str(data.get("path"))).name]),
+        "another number of epochs": (tuned.get("epochs"), [train.get("epochs")]),
     }
-    then = {
-        "network": tuned.get("student"),
-        "images": tuned.get("data"),
-        "number of epochs": tuned.get("epochs"),
-    }
-    other = [what for what, value in then.items() if value is not None and value != own[what]]
-    if other:
-        return f"for another {listing(other)}"
+    other = [what for what, (then, now) in then_and_now.items() if then is not None and then not in now]
+    settings = flat(run.recipe)
+    changed = [k for k, v in (tuned.get("settings") or {}).items() if settings.get(k, "none") != v]
+    told = [f"for {listing(other)}"] if other else []
+    told += [f"with another {listing(changed)} than it has"] if changed else []
+    if told:
+        return " and ".join(told)
     trials = int(tuned.get("trials") or 0)
     return f"in {count(trials, 'trial')} only" if trials < FEW_TRIALS else ""
 

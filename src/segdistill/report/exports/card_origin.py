@@ -80,7 +80,7 @@ def teachers(comparison: Comparison, evidence: Evidence) -> Iterator[str]:
         dice = teacher.mean("dice", evidence.cases_of(teacher)) if teacher.evaluated else None
         scored = f", Dice {fixed(points(dice))}" if dice is not None and dice == dice else ", not scored"
         yield f"- {plain(teacher.short)}: {plain(teacher.network)}{size}{scored}"
-    lost = {one.name: one.what for run in student.runs for one in evidence.missing_teachers.get(run.name, ())}
+    lost = {one.name: one.what for one in evidence.missing_of(student)}
     for name, what in lost.items():
         told = True
         yield f"- {plain(name)}: {plain(what) or 'its folder was not there any more'}; not scored here"

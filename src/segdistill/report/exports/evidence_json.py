@@ -87,7 +87,7 @@ def _data(evidence: Evidence, numbered: bool) -> Data:
         split=list(evidence.splits),
         cases=list(evidence.cases),
         numbered=numbered,
-        tolerance_mm=next((run.tolerance for run in runs if run.tolerance is not None), None),
+        tolerance_mm=evidence.tolerance,
     )
 
 
@@ -98,8 +98,7 @@ def _model(model: Model, evidence: Evidence, names: tuple[str, ...]) -> ModelRow
         return _values({metric: figure(model, evidence, metric, name) for metric in names if scored})
 
     comparisons = [one for one in evidence.comparisons if one.student is model]
-    missing = [one for run in model.runs for one in evidence.missing_teachers.get(run.name, ())]
-    lost = [f"{one.name}: {one.what or 'not found'}" for one in missing]
+    lost = [f"{one.name}: {one.what or 'not found'}" for one in evidence.missing_of(model)]
     return ModelRow.model_validate(
         {
             "name": model.short,

@@ -41,7 +41,7 @@ def figure(model: Model, evidence: Evidence, metric: str, name: str | None = Non
 
 def metrics(evidence: Evidence) -> tuple[str, ...]:
     """The metrics that any run was scored by, in the order of tables."""
-    scores = [run.scores for run in evidence.runs if run.scores]
+    scores = [run.scores for run in evidence.evaluated if run.scores]
     found = {
         metric
         for one in scores

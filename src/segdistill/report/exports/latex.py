@@ -168,8 +168,7 @@ def _caption(evidence: Evidence) -> str:
     cases = (
         count(len(evidence.cases), evidence.noun) if evidence.cases else f"each model's own {evidence.noun}s"
     )
-    tolerance = next((run.tolerance for run in evidence.runs if run.tolerance is not None), None)
-    forgiven = f" (tolerance {tolerance:g} mm)" if tolerance is not None else ""
+    forgiven = f" (tolerance {evidence.tolerance:g} mm)" if evidence.tolerance is not None else ""
     seeds = {
         len(model.repetitions) for model in evidence.models if model.role != "teacher" and model.evaluated
     }

@@ -7,13 +7,19 @@ from dataclasses import replace
 
 from segdistill.publishable import publishable, withheld
 from segdistill.report.evidence import Comparison, Evidence, Model
+from segdistill.report.names import without_folders
 from segdistill.report.run_folder import RunRecord
 from segdistill.report.scores import Scores
 
 
 def without_places(evidence: Evidence) -> Evidence:
-    """The evidence without paths: not in the recipes, and not in what is said of settings that differ."""
-    changed = _with_runs(evidence, lambda run: replace(run, recipe=publishable(run.recipe), command=""))
+    """The evidence without paths: not in the recipes, not in names, and not in what is said of settings that differ."""
+    runs = evidence.runs
+    called = dict(zip((run.path for run in runs), without_folders(run.name for run in runs), strict=True))
+    changed = _with_runs(
+        evidence,
+        lambda run: replace(run, name=called[run.path], recipe=publishable(run.recipe), command=""),
+    )
     comparisons = tuple(
         replace(one, differences=tuple(map(_told, one.differences))) for one in changed.comparisons
     )
@@ -32,6 +38,7 @@ def numbered(evidence: Evidence) -> Evidence:
             path: tuple(replace(leak, cases=tuple(new[case] for case in leak.cases)) for leak in leaks)
             for path, leaks in changed.leaks.items()
         },
+        absent=frozenset((new[case], name) for case, name in changed.absent),
     )
 
 
@@ -39,8 +46,8 @@ def only(evidence: Evidence, comparison: Comparison) -> Evidence:
     """What concerns one student: it, the same network alone, and its teachers."""
     wanted = [comparison.student, comparison.alone, *comparison.teachers]
     models = tuple(model for model in evidence.models if any(model is one for one in wanted))
-    names = {run.name for model in models for run in model.runs}
-    missing = {name: lost for name, lost in evidence.missing_teachers.items() if name in names}
+    paths = {run.path for model in models for run in model.runs}
+    missing = {path: lost for path, lost in evidence.missing_teachers.items() if path in paths}
     return replace(evidence, models=models, comparisons=(comparison,), missing_teachers=missing)
 
 

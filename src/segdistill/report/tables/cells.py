@@ -15,9 +15,7 @@ def model_name(m: Model, evidence: Evidence) -> Cell:
     if m.role == "distilled":
         comparison = next(c for c in evidence.comparisons if c.student is m)
         taught = [t.short for t in evidence.of("teacher") if t in comparison.teachers]
-        taught += dict.fromkeys(
-            one.name for run in m.runs for one in evidence.missing_teachers.get(run.name, ())
-        )
+        taught += dict.fromkeys(one.name for one in evidence.missing_of(m))
         variant = f" ({m.variant})" if m.variant else ""
         remarks.append(m.method + variant + (f" from {listing(taught)}" if taught else ""))
         if m.run.learning:

@@ -38,8 +38,7 @@ def tabulate(evidence: Evidence) -> Table:
     dropped = dict.fromkeys(case for m in evidence.models for case in evidence.left_out(m))
     if dropped:
         cases += f" ({len(dropped)} more are left out, because a teacher had learnt from them)"
-    tolerance = next((run.tolerance for run in evidence.runs if run.tolerance is not None), None)
-    nsd = f" at a tolerance of {tolerance:g} mm" if tolerance is not None else ""
+    nsd = f" at a tolerance of {evidence.tolerance:g} mm" if evidence.tolerance is not None else ""
     return Table(
         columns,
         tuple(groups),
