@@ -229,7 +229,7 @@ def test_merge_changes_neither_side() -> None:
         ("train.precision=fp16", "recipe: train.precision: should be '32-true', 'bf16-mixed' or '16-mixed'"),
         ("data.oversample_foreground=2", "recipe: data.oversample_foreground: should be less than or equal to 1"),
         ("data.spacing=[1, 0, 1]", "recipe: data.spacing.1: should be greater than 0, got 0"),
-        ("data.spacing=medain", "recipe: data.spacing: should be a list such as [1, 2, 3] or 'median', got 'medain'"),
+        ("data.spacing=medain", "recipe: data.spacing: should be a list such as [a, b] or 'median', got 'medain'"),
         ("data.patch_size=[16, -16]", "recipe: data.patch_size.1: should be greater than or equal to 1, got -16"),
         ("data.slices.axis=3", "recipe: data.slices.axis: should be less than or equal to 2, got 3"),
         ("teachers.big.weight=-1", "recipe: teachers.big.weight: should be greater than or equal to 0, got -1"),

@@ -28,7 +28,7 @@ DATA_GIVEN = frozenset(
 )
 
 PLAIN = {
-    **dict.fromkeys(("list_type", "tuple_type"), "should be a list such as [1, 2, 3]"),
+    **dict.fromkeys(("list_type", "tuple_type"), "should be a list such as [a, b]"),
     **dict.fromkeys(("dict_type", "model_type", "model_attributes_type"), "should be {key: value, ...}"),
     **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "should be a whole number"),
     **dict.fromkeys(("float_type", "float_parsing"), "should be a number"),

@@ -34,11 +34,6 @@ def dataset(
     )
 
 
-def test_a_class_called_mean_is_refused_before_anything_is_trained() -> None:
-    with pytest.raises(SegdistillError, match="a class is called 'mean'"):
-        dataset({"liver": 1, "mean": 2})
-
-
 EXCLUSIVE = dataset({"liver": 1, "tumour": 5, "vessel": 255}, ignore=7)
 REGIONS = dataset({"whole": (1, 2, 3), "core": (2, 3), "enhancing": 3}, ignore=4, order=(1, 2, 3))
 

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import re
+import shutil
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -130,6 +131,17 @@ def test_figures_that_a_report_does_not_show_do_not_outlive_it(study: list[Path]
         for name in re.findall(r"figures/([\w.-]+)", (out / "report.md").read_text())
         for name in (name, name.replace(".png", ".svg"))
     }
+
+
+def test_pictures_that_cannot_be_drawn_again_stay(study: list[Path], tmp_path: Path) -> None:
+    out, runs = tmp_path / "out", [study[0], study[2], study[3]]
+    build(runs, out)
+    shutil.rmtree(tmp_path / "data")
+    before = {file.name for file in (out / "figures").glob("overlay-*")} | {"pictures.json"}
+    build(runs, out, shown=Shown(cases=("case_08",)))
+    assert before <= {file.name for file in (out / "figures").iterdir()}
+    build(runs, out)
+    assert "overlay-1-best.png" in (out / "report.md").read_text(encoding="utf-8")
 
 
 def test_markdown_links_to_figures_that_are_there(built: Path) -> None:

@@ -289,6 +289,13 @@ def test_a_run_that_was_scored_half_way_goes_on(study: Make, tmp_path: Path) -> 
     assert again.started == ["alone_seed0"]
 
 
+def test_a_damaged_run_does_not_hide_the_others(study: Make, tmp_path: Path) -> None:
+    folder = StudyFolder.begin(tmp_path, study())
+    run_all(folder, start=Start())
+    folder.run("alone_seed0").file("run.json").write_text("{cut sho")
+    assert folder.statuses() == {"teacher_seed0": "done", "alone_seed0": "stopped", "taught_seed0": "done"}
+
+
 @pytest.mark.slow
 def test_a_study_from_a_file_by_the_command_line(study: Make, tmp_path: Path) -> None:
     """With a kill in between, two at once, and a report at the end."""

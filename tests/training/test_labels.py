@@ -10,6 +10,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from segdistill.errors import SegdistillError
 from segdistill.evaluation.evaluate import evaluate
 from segdistill.recipe import Recipe
 from segdistill.training.distill import distill
@@ -84,3 +85,14 @@ def test_tensorboard_is_written_where_it_is_wanted(tmp_path: Path, wanted: bool)
     common = settings(tmp_path, data) | {"train": {"epochs": 1, "iterations": 1, "tensorboard": wanted}}
     run = train(Recipe.load("student_alone", common), tmp_path / "run")
     assert bool(list(run.path.glob("tensorboard/events*"))) == wanted
+
+
+def test_a_class_called_mean_is_told_before_training_and_can_be_renamed(tmp_path: Path) -> None:
+    data = write_set(tmp_path / "data", {"background": 0, "shell": 1, "mean": 2}, {})
+    common = settings(tmp_path, data)
+    with pytest.raises(SegdistillError, match="a class is called 'mean'"):
+        train(Recipe.load("student_alone", common), tmp_path / "run")
+    renamed = Recipe.load(
+        "student_alone", common, {"data": {"labels": {"core": 2}}, "train": {"iterations": 1}}
+    )
+    assert evaluate(train(renamed, tmp_path / "run"))["classes"] == ["core"]

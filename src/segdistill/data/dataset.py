@@ -10,8 +10,6 @@ import numpy as np
 
 from segdistill.errors import SegdistillError
 
-AVERAGE = "mean"
-
 
 @dataclass(frozen=True)
 class Case:
@@ -37,9 +35,6 @@ class Dataset:
     background: value in the files, or values: all are read as background, the first is written.
     regions_class_order: the file value painted for each region, in the order of painting (nnU-Net's).
     spatial_dims: 2 for photographs, 3 for volumes.
-
-    Raises:
-        SegdistillError: a class is called `mean`, as the average over classes is in every table.
     """
 
     name: str
@@ -53,13 +48,6 @@ class Dataset:
     spatial_dims: int
     background: int | tuple[int, ...] = 0
     regions_class_order: tuple[int, ...] = ()
-
-    def __post_init__(self) -> None:
-        if AVERAGE in self.labels:  # told before hours of training, not when its figures are summed up
-            raise SegdistillError(
-                f"{self.path}: a class is called {AVERAGE!r}, which names the average over classes in all tables; "
-                "rename it in dataset.json, or in data.labels"
-            )
 
     @property
     def classes(self) -> tuple[str, ...]:

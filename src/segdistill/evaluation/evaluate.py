@@ -107,10 +107,13 @@ def evaluate(
     return result
 
 
-def _kept(run: Run) -> int | None:
-    """When the run's best student was written, in nanoseconds; None: there is none."""
+def _kept(run: Run) -> tuple[int, int, int] | None:
+    """What tells the file of the run's best student from one that replaced it; None: there is none."""
     best = run.file(BEST)
-    return best.stat().st_mtime_ns if best.is_file() else None
+    if not best.is_file():
+        return None
+    file = best.stat()
+    return file.st_ino, file.st_size, file.st_mtime_ns
 
 
 def dataset_of(run: Run) -> Dataset:

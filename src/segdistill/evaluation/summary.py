@@ -14,6 +14,9 @@ LEAKING = "leaking"
 NOT_METRICS = ("class", "case", "reference_voxels", "prediction_voxels", LEAKING)
 """What a row holds beside metrics."""
 
+AVERAGE = "mean"
+"""What the average over the classes is called among them."""
+
 Row = Mapping[str, Any]
 
 
@@ -31,12 +34,12 @@ def summarise(rows: Sequence[Row]) -> dict[str, dict[str, dict[str, float | int 
         SegdistillError: a class is called `mean`.
     """
     names = list(dict.fromkeys(str(row["class"]) for row in rows))
-    if "mean" in names:
+    if AVERAGE in names:
         raise SegdistillError(
-            "a class is called `mean`, which names the average over classes here; rename the class"
+            f"a class is called `{AVERAGE}`, which names the average over classes here; rename the class"
         )
     summary = {name: _by_metric([[row] for row in rows if row["class"] == name]) for name in names}
-    return summary | {"mean": _by_metric(list(_by_case(rows).values()))}
+    return summary | {AVERAGE: _by_metric(list(_by_case(rows).values()))}
 
 
 def summaries(rows: Sequence[Row]) -> dict[str, Any]:

@@ -69,11 +69,12 @@ def build(
             f"{strange} is no report of segdistill and is left as it is; choose another folder"
         )
     evidence = gather([Path(run) for run in runs])
-    content = page.compose(evidence, out, about=about, shown=shown or Shown())
+    shown = shown or Shown()
+    content = page.compose(evidence, out, about=about, shown=shown)
     for comparison in evidence.comparisons:
         if comparison.alone is None:
             baseline.write_recipe(comparison.student, evidence, out)
-    page.write_figures(content, evidence, out / "figures")
+    page.write_figures(content, evidence, out / "figures", shown)
     write_text(out / "report.md", markdown.render(content))
     write_text(out / "report.html", html.render(content))
     said = " ".join(filter(None, (content.overall, content.verdicts[0].sentence)))

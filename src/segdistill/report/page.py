@@ -185,11 +185,15 @@ def compose(
     )
 
 
-def write_figures(page: Page, evidence: Evidence, folder: Path) -> None:
-    """Write every figure as PNG, and as SVG where it is one of lines; those of an earlier report are replaced."""
+def write_figures(page: Page, evidence: Evidence, folder: Path, shown: Shown) -> None:
+    """Write every figure as PNG, and as SVG where it is one of lines; those of an earlier report are replaced.
+
+    Its pictures of cases stay where this one could have them and draws none, since the images may be gone.
+    """
     written = set()
-    if evidence.headline is not None and not isinstance(page.overlays, Missing):
-        kept.write(folder, page.overlays, evidence.headline.student)
+    pictures = () if isinstance(page.overlays, Missing) else page.overlays
+    if pictures and evidence.headline is not None:
+        kept.write(folder, pictures, evidence.headline.student)
         written.add(kept.FILE)
     for figure in page.figures:
         with replacing(folder / f"{figure.name}.png") as temporary:
@@ -198,7 +202,7 @@ def write_figures(page: Page, evidence: Evidence, folder: Path) -> None:
         if figure.svg:
             write_text(folder / f"{figure.name}.svg", figure.svg)
             written.add(f"{figure.name}.svg")
-    earlier.remove(folder, but=written)
+    earlier.remove(folder, but=written, pictures=bool(pictures) or not shown.images)
 
 
 def _pictures(

@@ -149,7 +149,7 @@ class StudyFolder:
     def status(self, planned: Planned) -> Status:
         """How far a run has come: `done` is trained, scored and measured."""
         run = self.run(planned.name)
-        if run.trained and run.file("metrics.json").is_file() and run.file("cost.json").is_file():
+        if run.file("metrics.json").is_file() and run.file("cost.json").is_file() and _trained(run):
             return "done"
         if held(self.file(f"running/{planned.name}")):
             return "running"
@@ -193,6 +193,14 @@ class StudyFolder:
                     "it has come"
                 )
             yield
+
+
+def _trained(run: Run) -> bool:
+    """Whether its training is over; of a run whose run.json is damaged that is not known, and it is not."""
+    try:
+        return run.trained
+    except SegdistillError:
+        return False
 
 
 def counted(statuses: Mapping[str, Status]) -> dict[Status, int]:

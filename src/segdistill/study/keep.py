@@ -36,8 +36,8 @@ def keep(folder: StudyFolder, out: Path, *, pictures: bool = True, overwrite: bo
         What was written.
 
     Raises:
-        SegdistillError: no run is done, `out` holds a study that may not be replaced, or a text would still say a path
-            of this machine.
+        SegdistillError: no run is done, `out` holds a study that may not be replaced, or a text would still say a place
+            that the study names, or a path in the home or temporary folder.
     """
     out = Path(out)
     if out.exists() and not out.is_dir():

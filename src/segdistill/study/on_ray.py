@@ -54,7 +54,12 @@ class OnRay:
             if number > 1 and number != int(number):
                 raise SegdistillError(f"--ray-{kind} {number:g}: Ray gives a part of one, or whole ones")
         try:
-            ray.init(address=address, ignore_reinit_error=True, log_to_driver=False, include_dashboard=False)
+            ray.init(
+                address=address or "local",
+                ignore_reinit_error=True,
+                log_to_driver=False,
+                include_dashboard=False,
+            )
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise SegdistillError(f"--ray {address}: {error}") from error
         if address is None:  # other clusters may grow

@@ -63,7 +63,7 @@ class Places:
         """An absolute path of this machine that the text says: in such a place, in the home or temporary folder."""
         own = (each for one in (Path.home(), Path(gettempdir())) for each in (one, one.resolve()))
         places = [one for one in (*map(Path, self.names), *own) if one.is_absolute() and len(one.parts) > 1]
-        anywhere = rf"(?<![\w.~-])(?:{'|'.join(_written(str(one)) for one in places)}){END}[^\s\"'<>`]*"
+        anywhere = rf"(?<![\w.~<-])(?:{'|'.join(_written(str(one)) for one in places)}){END}[^\s\"'<>`]*"
         found = re.search(anywhere, PICTURE.sub("", text))
         return None if found is None else found[0]
 
@@ -71,7 +71,7 @@ class Places:
     def _pattern(self) -> re.Pattern[str]:
         """Any of the places, each in a group of its own."""
         return re.compile(
-            rf"(?<![\w./~-])(?:{'|'.join(f'({_written(place)})' for place in self.names)}){END}"
+            rf"(?<![\w./~<-])(?:{'|'.join(f'({_written(place)})' for place in self.names)}){END}"
         )
 
 

@@ -25,6 +25,7 @@ from segdistill.data.splits import Splits, make_splits
 from segdistill.data.store import Store
 from segdistill.data.unlabelled import unlabelled_cases
 from segdistill.errors import SegdistillError
+from segdistill.evaluation.summary import AVERAGE
 from segdistill.model import Facts, multiple_of, resolve_network
 from segdistill.recipe import Recipe
 from segdistill.training.sites import sites_of, with_a_peer_for_each
@@ -106,6 +107,11 @@ def prepare(recipe: Recipe, *, student: nn.Module | None = None) -> Prepared:
     dataset = open_dataset(_path(recipe), recipe.data.layout)
     if recipe.data.labels is not None:
         dataset = dataset.select(recipe.data.labels)
+    if AVERAGE in dataset.classes:  # told before hours of training, not when its figures are summed up
+        raise SegdistillError(
+            f"{dataset.path}: a class is called {AVERAGE!r}, which names the average over classes in all tables; "
+            "rename it in dataset.json, or by data.labels"
+        )
     slices = None if recipe.data.slices is None else Slices(**recipe.data.slices.model_dump())
     if slices is not None and dataset.spatial_dims != 3:
         raise SegdistillError(f"data.slices: {dataset.path} has photographs already; slices are for volumes")

@@ -65,9 +65,9 @@ def keep(run: Run, distiller: Distiller, optimizers: Mapping[str, Any], state: S
     Where no epoch was ever validated, the last one counts as the best.
     """
     if state.best_now or (state.over and state.best_epoch < 0):
-        for figures in run.path.glob("metrics*.json"):
-            figures.unlink()  # of another network than the one that is kept now
+        _forget_figures(run)  # before, so that a kill leaves none of another network
         checkpoint.save(run.file(BEST), distiller.student.state_dict(), {"epoch": state.epoch - 1})
+        _forget_figures(run)  # and after, should somebody have evaluated it meanwhile
     own = {f"distiller.{name}": tensor for name, tensor in distiller.state_dict().items()}
     described: dict[str, Any] = {}
     for name, optimizer in optimizers.items():
@@ -96,6 +96,12 @@ def resume(run: Run, distiller: Distiller, optimizers: Mapping[str, Any]) -> Sta
 def prefix_of(learner: str) -> str:
     """How the state of a learner's optimizer is named in a checkpoint."""
     return "optimizer" if learner == "student" else f"optimizer of {learner}"
+
+
+def _forget_figures(run: Run) -> None:
+    """Remove what was scored of a student that is no longer the best."""
+    for figures in run.path.glob("metrics*.json"):
+        figures.unlink(missing_ok=True)
 
 
 def _figure(scores: dict[str, float | None], name: str) -> float:

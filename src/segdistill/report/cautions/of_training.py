@@ -155,7 +155,7 @@ def _late_gain(run: RunRecord) -> float | None:
     ]
     planned = run.planned_epochs or 0
     before = [dice for number, dice in seen if number <= 5 / 6 * planned]
-    if len(seen) < 4 or not before or run.status not in ("", "finished"):
+    if len(seen) < 4 or not before or not run.finished:
         return None
     return seen[-1][1] - before[-1]
 
@@ -183,7 +183,7 @@ def silent_term(evidence: Evidence) -> Iterator[Caution]:
 def unfinished(evidence: Evidence) -> Iterator[Caution]:
     """Runs that did not end as planned, or that nobody evaluated."""
     for run in evidence.runs:
-        if run.status not in ("", "finished"):
+        if not run.finished:
             planned = f" of {run.planned_epochs}" if run.planned_epochs else ""
             text = (
                 f"{run.name} is not finished ({len(run.epochs)}{planned} epochs); what it scores, if "
