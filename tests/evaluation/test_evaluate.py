@@ -11,7 +11,18 @@ from segdistill.errors import SegdistillError
 from segdistill.evaluation.evaluate import evaluate
 from segdistill.model import BEST
 from segdistill.recipe import Recipe
+from segdistill.run import Run
 from segdistill.training.train import train
+
+
+def trained(folder: Path) -> Run:
+    """A run of one step on volumes, which lie in `folder`/data."""
+    data = make_phantom(folder / "data", patients=6, size=(16, 16, 16), modalities=("CT",))
+    recipe = Recipe.load(
+        "student_alone", data={"path": str(data), "store": str(folder / "store"), "patch_size": [16, 16, 16],
+        "workers": 0}, student={"channels": [2, 4]}, train={"epochs": 1, "iterations": 1},
+    )  # fmt: skip
+    return train(recipe, folder / "run")
 
 
 def test_only_slices_with_foreground_count(tmp_path: Path) -> None:
@@ -42,12 +53,7 @@ def test_only_slices_with_foreground_count(tmp_path: Path) -> None:
 def test_figures_of_a_student_that_training_replaced_meanwhile_are_not_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data = make_phantom(tmp_path / "data", patients=6, size=(16, 16, 16), modalities=("CT",))
-    recipe = Recipe.load(
-        "student_alone", data={"path": str(data), "store": str(tmp_path / "store"), "patch_size": [16, 16, 16],
-        "workers": 0}, student={"channels": [2, 4]}, train={"epochs": 1, "iterations": 1},
-    )  # fmt: skip
-    run = train(recipe, tmp_path / "run")
+    run = trained(tmp_path)
 
     def better_one_kept(*_: object) -> dict[str, object]:
         run.file(BEST).touch()
@@ -65,12 +71,8 @@ def test_slices_are_for_runs_of_slices() -> None:
 
 
 def test_calibration_and_lesions_stand_beside_the_rows(tmp_path: Path) -> None:
-    data = make_phantom(tmp_path / "data", patients=6, size=(16, 16, 16), modalities=("CT",))
-    recipe = Recipe.load(
-        "student_alone", data={"path": str(data), "store": str(tmp_path / "store"), "patch_size": [16, 16, 16],
-        "workers": 0}, student={"channels": [2, 4]}, train={"epochs": 1, "iterations": 1},
-    )  # fmt: skip
-    run = train(recipe, tmp_path / "run")
+    run = trained(tmp_path)
+    data = tmp_path / "data"
     found = evaluate(run)
     cases = [row["case"] for row in found["cases"]]
     assert [row["case"] for row in found["calibration"]] == [row["case"] for row in found["lesions"]] == cases

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from segdistill.report.names import numbered, telling, without_folders
+from segdistill.report.names import distinct, telling, without_folders
 
 
 def named(*paths: str) -> dict[Path, str]:
@@ -30,4 +30,4 @@ def test_a_name_that_cannot_be_told_otherwise_is_the_whole_path() -> None:
 
 def test_numbers_are_given_once() -> None:
     assert without_folders(["anna/student", "bert/student", "alone"]) == ["student", "student (2)", "alone"]
-    assert numbered(["a", "a_2", "a", "a"], "_{}") == ["a", "a_2", "a_3", "a_4"]
+    assert distinct(["a", "a_2", "a", "a"], "_{}") == ["a", "a_2", "a_3", "a_4"]

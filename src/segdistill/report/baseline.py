@@ -12,7 +12,7 @@ from segdistill.composition import undistilled
 from segdistill.report import unscored
 from segdistill.report.evidence import Comparison, Evidence, Model
 from segdistill.report.likeness import without_seed
-from segdistill.report.names import numbered
+from segdistill.report.names import distinct
 from segdistill.report.run_folder import RunRecord
 
 
@@ -42,7 +42,7 @@ def commands(comparison: Comparison, evidence: Evidence, out: Path) -> str | Non
 def recipe_path(student: Model, evidence: Evidence, out: Path) -> Path:
     """Where the recipe of the student alone is written: beside the report, and no other student's there."""
     students = evidence.of("distilled")
-    names = numbered((_stem(one) for one in students), "_{}")
+    names = distinct((_stem(one) for one in students), "_{}")
     own = dict(zip((one.short for one in students), names, strict=True))[student.short]
     return out / f"{own}_alone.yaml"
 

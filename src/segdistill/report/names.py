@@ -20,10 +20,10 @@ def telling(names: Mapping[Path, str]) -> dict[Path, str]:
 
 def without_folders(names: Iterable[str]) -> list[str]:
     """Telling names without where anything lies, which no export says: student, student (2)."""
-    return numbered(name.rpartition("/")[2] for name in names)
+    return distinct(name.rpartition("/")[2] for name in names)
 
 
-def numbered(names: Iterable[str], mark: str = " ({})") -> list[str]:
+def distinct(names: Iterable[str], mark: str = " ({})") -> list[str]:
     """The names in their order, with a number after one that was there before."""
     found: list[str] = []
     for name in names:

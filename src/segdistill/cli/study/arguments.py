@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
 from segdistill.cli.arguments import sorted_out
 from segdistill.composition import merge
 from segdistill.errors import SegdistillError
+from segdistill.notes import note
 
 if TYPE_CHECKING:
     from segdistill.study.definition import Study
@@ -55,5 +55,5 @@ def asked(words: list[str], profile: str) -> Study:
         file = file_of(sources[0])
         how = "run a copy with other values of" if sources[0] in shipped() else "write other values into"
         for line in (*kept, f"to change what the study sets, {how} {file}"):
-            Console(stderr=True).print(f"note: {line}", highlight=False, markup=False, soft_wrap=True)
+            note(line)
     return study
