@@ -13,7 +13,7 @@ import pytest
 
 from segdistill.report import build
 from segdistill.report.evidence import Evidence
-from segdistill.report.figures import earlier
+from segdistill.report.figures import folder
 from segdistill.report.gather import gather
 from segdistill.study.folder import StudyFolder
 from segdistill.study.report import report
@@ -120,4 +120,4 @@ def test_nothing_tells_of_the_machine_it_was_made_on() -> None:
 def test_all_kept_figures_would_be_replaced(study: Path) -> None:
     """A figure with a new name has to be thought of there, or it would outlive its report."""
     for file in (kept_report(study) / "figures").iterdir():
-        assert earlier.OURS.fullmatch(file.name), file
+        assert folder.OURS.fullmatch(file.name), file

@@ -58,6 +58,7 @@ def build(
     # Imported here: matplotlib and jinja2 would slow down every other command.
     from segdistill.atomic import write_text
     from segdistill.report import baseline, html, markdown, page
+    from segdistill.report.figures import folder
     from segdistill.report.gather import gather
     from segdistill.report.shown import Shown
 
@@ -74,7 +75,7 @@ def build(
     for comparison in evidence.comparisons:
         if comparison.alone is None:
             baseline.write_recipe(comparison.student, evidence, out)
-    page.write_figures(content, evidence, out / "figures", shown)
+    folder.write(out / "figures", content.figures, content.pictures, evidence, shown.images)
     write_text(out / "report.md", markdown.render(content))
     write_text(out / "report.html", html.render(content))
     said = " ".join(filter(None, (content.overall, content.verdicts[0].sentence)))

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from segdistill.atomic import replacing, write_text
 from segdistill.report import cautions, verdict
 from segdistill.report.about import About
 from segdistill.report.cautions import Caution
@@ -18,7 +17,6 @@ from segdistill.report.figures import (
     bubble,
     curves,
     differences,
-    earlier,
     kept,
     lesion_size,
     overlays,
@@ -113,13 +111,17 @@ class Page:
         return tuple(caution for caution in self.cautions if caution.severity == "serious")
 
     @property
+    def pictures(self) -> tuple[Figure, ...]:
+        """Those figures that are of cases; none where they could not be made."""
+        return () if isinstance(self.overlays, Missing) else self.overlays
+
+    @property
     def figures(self) -> tuple[Figure, ...]:
         """All figures that could be made, in the order of the page."""
-        several = () if isinstance(self.overlays, Missing) else self.overlays
         tested = (self.differences, self.brackets, self.trend, self.size, self.slopes)
         every = (
             *tested,
-            *several,
+            *self.pictures,
             self.explained,
             self.lesion_size,
             self.reliability,
@@ -183,26 +185,6 @@ def compose(
         machines=_machines(evidence),
         data=_data(evidence),
     )
-
-
-def write_figures(page: Page, evidence: Evidence, folder: Path, shown: Shown) -> None:
-    """Write every figure as PNG, and as SVG where it is one of lines; those of an earlier report are replaced.
-
-    Its pictures of cases stay where this one could have them and draws none, since the images may be gone.
-    """
-    written = set()
-    pictures = () if isinstance(page.overlays, Missing) else page.overlays
-    if pictures and evidence.headline is not None:
-        kept.write(folder, pictures, evidence.headline.student)
-        written.add(kept.FILE)
-    for figure in page.figures:
-        with replacing(folder / f"{figure.name}.png") as temporary:
-            temporary.write_bytes(figure.png)
-        written.add(f"{figure.name}.png")
-        if figure.svg:
-            write_text(folder / f"{figure.name}.svg", figure.svg)
-            written.add(f"{figure.name}.svg")
-    earlier.remove(folder, but=written, pictures=bool(pictures) or not shown.images)
 
 
 def _pictures(
